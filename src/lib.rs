@@ -1,0 +1,11 @@
+//! An embeddable streaming log: Kafka's topics, partitions and segments, inside your own process.
+
+mod error;
+mod offset;
+mod record;
+mod storage;
+mod sync;
+
+pub use error::{Corruption, Error, Result};
+pub use offset::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicPartition};
+pub use storage::{Access, Entry, EntryKind, Slice, Storage, StorageFile, StorageLock};
