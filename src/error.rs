@@ -201,6 +201,16 @@ pub enum Error {
         codec: &'static str,
     },
 
+    /// A codec failed to compress records, which only a lack of memory makes it do.
+    #[error("{codec} cannot compress the records")]
+    Compress {
+        /// The codec.
+        codec: &'static str,
+        /// Its answer.
+        #[source]
+        source: io::Error,
+    },
+
     /// Stored bytes are damaged. Nothing is skipped: reading stops here.
     #[error("damaged batch in {} at byte {position}, expected offset {offset}", .path.display())]
     Corrupt {
@@ -366,6 +376,7 @@ impl Error {
             Error::CodecDisabled { .. } => 76,
             Error::FieldTooLarge { .. } | Error::WrongTopic { .. } | Error::WrongPartition { .. } => 87,
             Error::OffsetsExhausted { .. }
+            | Error::Compress { .. }
             | Error::InvalidFile { .. }
             | Error::UnsupportedVersion { .. }
             | Error::Locked { .. }

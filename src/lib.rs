@@ -8,4 +8,8 @@ mod sync;
 
 pub use error::{Corruption, Error, Result};
 pub use offset::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicPartition};
+pub use record::{
+    BatchBuilder, BatchRecords, BatchRecordsIter, Compression, ControlType, EncodedBatch, Header, Headers,
+    Record, RecordBatch, RecordView, TimestampType,
+};
 pub use storage::{Access, Entry, EntryKind, Slice, Storage, StorageFile, StorageLock};

@@ -1,0 +1,304 @@
+//! Encodes records into a batch, one behind the other, into one buffer.
+//!
+//! ```text
+//! 0                 61                                     filled        memory.len()
+//! +-----------------+----------+----------+----------+-----+--------------+
+//! | kept for header | record 0 | record 1 | record 2 | …   | not yet used |
+//! +-----------------+----------+----------+----------+-----+--------------+
+//!
+//! record   length | 0 | timestamp delta | offset delta | key length | key | value length | value | header count | headers
+//! header   name length | name | value length | value       all lengths and deltas are varints, length -1 is null
+//! ```
+//!
+//! A record's size is computed first and once; then it is written straight into its place. An uncompressed batch is that
+//! buffer; a compressed one is made from it at the end.
+//!
+//! Invariants: the first 61 bytes are the header's; all of `memory` is initialised, and `filled` of it counts; the batch
+//! never passes `i32::MAX` bytes; an append that fails changes nothing.
+
+use crate::error::{Corruption, Error, Result};
+use crate::offset::Timestamp;
+use crate::record::compression::Compression;
+use crate::record::control::{self, ControlType};
+use crate::record::encoded::EncodedBatch;
+use crate::record::header::{BATCH_HEADER_BYTES, BatchHeader, TimestampType};
+use crate::record::record::Record;
+use crate::record::varint::{length_bytes, put_byte, put_length, put_varint, put_varlong, varlong_bytes};
+
+/// The largest batch, and the largest field of a record, that the format can say.
+const FORMAT_BYTES_MAX: usize = i32::MAX.unsigned_abs() as usize;
+/// How much is made ready at first; it doubles from there.
+const MEMORY_BYTES_MIN: usize = 1 << 10;
+/// A record's attributes, of which none is defined.
+const ATTRIBUTES: u8 = 0;
+/// The length of a key or value that is null.
+const NULL: i32 = -1;
+
+/// Makes a batch out of records.
+///
+/// # Examples
+///
+/// ```
+/// use streamlog::{BatchBuilder, Compression, Record, RecordBatch, Timestamp};
+///
+/// let now = Timestamp::from_millis(1_700_000_000_000);
+/// let mut builder = BatchBuilder::new(Compression::Lz4);
+/// builder.append(&Record::new().key("alice").value("3 apples"), now)?;
+/// builder.append(&Record::new().key("bob"), now)?;
+/// let encoded = builder.build()?;
+///
+/// let batch = RecordBatch::decode(encoded.bytes())?;
+/// let records = batch.records()?;
+/// let values: Vec<_> = records.iter().map(|record| record.value()).collect();
+/// assert_eq!(values, [Some(&b"3 apples"[..]), None]);
+/// # Ok::<(), streamlog::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct BatchBuilder {
+    memory: Vec<u8>,
+    filled: usize,
+    header: BatchHeader,
+    /// The latest time that an append was told.
+    append_time: i64,
+}
+
+impl BatchBuilder {
+    /// A builder of a batch that will be compressed like this.
+    #[must_use]
+    pub fn new(compression: Compression) -> BatchBuilder {
+        BatchBuilder::with_buffer(compression, Vec::new())
+    }
+
+    /// A builder that writes into `memory`, an old buffer whose contents no longer matter.
+    pub(crate) fn with_buffer(compression: Compression, mut memory: Vec<u8>) -> BatchBuilder {
+        if memory.len() < MEMORY_BYTES_MIN {
+            memory.resize(MEMORY_BYTES_MIN, 0);
+        }
+        BatchBuilder {
+            memory,
+            filled: BATCH_HEADER_BYTES,
+            header: BatchHeader::empty(compression),
+            append_time: i64::MIN,
+        }
+    }
+
+    /// A batch that ends a producer's transaction: one control record, written at `now` by the coordinator of that epoch.
+    pub(crate) fn marker(
+        control_type: ControlType,
+        producer_id: i64,
+        producer_epoch: i16,
+        coordinator_epoch: i32,
+        now: Timestamp,
+    ) -> Result<EncodedBatch> {
+        let mut builder = BatchBuilder::new(Compression::None).transactional(true).producer(
+            producer_id,
+            producer_epoch,
+            NULL,
+        );
+        builder.header.set_control();
+        let (key, value) = (control_type.to_key(), control::marker_value(coordinator_epoch));
+        builder.append(&Record::new().key(&key).value(&value), now)?;
+        builder.build()
+    }
+
+    /// Says what the records' timestamps are.
+    ///
+    /// With [`TimestampType::Append`] readers see the latest `now` of all appends as the time of every record.
+    #[must_use]
+    pub fn timestamp_type(mut self, timestamp_type: TimestampType) -> BatchBuilder {
+        self.header.set_timestamp_type(timestamp_type);
+        self
+    }
+
+    /// Stamps the batch as written by an idempotent producer. `base_sequence` is the first record's sequence.
+    #[must_use]
+    pub fn producer(mut self, producer_id: i64, epoch: i16, base_sequence: i32) -> BatchBuilder {
+        self.header.set_producer(producer_id, epoch, base_sequence);
+        self
+    }
+
+    /// Says whether the records are part of the producer's transaction.
+    #[must_use]
+    pub fn transactional(mut self, is_transactional: bool) -> BatchBuilder {
+        self.header.set_transactional(is_transactional);
+        self
+    }
+
+    /// Encodes one more record. A record without a timestamp gets `now`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::FieldTooLarge`] for a key, value or header over `i32::MAX` bytes, [`Error::BatchTooLarge`] if the batch would
+    /// pass `i32::MAX` bytes. The batch then stays as it was.
+    #[inline]
+    pub fn append(&mut self, record: &Record<'_>, now: Timestamp) -> Result<()> {
+        let layout = self.layout(record, now);
+        let end = self.filled as u64 + layout.total_bytes();
+        if end > FORMAT_BYTES_MAX as u64 {
+            return Err(refusal(record, end));
+        }
+        // What fits in 31 bits fits in a usize.
+        let end = usize::try_from(end).unwrap_or(FORMAT_BYTES_MAX);
+        if end > self.memory.len() {
+            self.grow(end);
+        }
+        let mut room = self.memory.get_mut(self.filled..end).unwrap_or_default();
+        layout.write(record, &mut room);
+        debug_assert!(room.is_empty(), "a record takes the bytes that were computed for it");
+
+        let timestamp = layout.timestamp;
+        if self.header.record_count == 0 {
+            self.header.base_timestamp = timestamp;
+            self.header.max_timestamp = timestamp;
+        }
+        self.header.max_timestamp = self.header.max_timestamp.max(timestamp);
+        self.append_time = self.append_time.max(now.as_millis());
+        self.header.last_offset_delta = layout.offset_delta;
+        self.header.record_count = layout.offset_delta + 1;
+        self.filled = end;
+        Ok(())
+    }
+
+    /// Whether no record has been appended yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.header.record_count == 0
+    }
+
+    /// How many records have been appended.
+    #[must_use]
+    pub fn record_count(&self) -> u32 {
+        self.header.record_count()
+    }
+
+    /// The size of the batch so far, header included, before compression.
+    #[must_use]
+    pub fn encoded_bytes(&self) -> usize {
+        self.filled
+    }
+
+    /// The size, before compression, that the batch would have with `record` appended at `now`.
+    #[must_use]
+    pub fn encoded_bytes_with(&self, record: &Record<'_>, now: Timestamp) -> usize {
+        let end = self.filled as u64 + self.layout(record, now).total_bytes();
+        usize::try_from(end).unwrap_or(usize::MAX)
+    }
+
+    /// Compresses the records and closes the batch.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidBatch`] without a record, [`Error::CodecDisabled`] if the codec is not built in,
+    /// [`Error::BatchTooLarge`] if compression makes it larger than `i32::MAX` bytes.
+    pub fn build(self) -> Result<EncodedBatch> {
+        let BatchBuilder { mut memory, filled, mut header, append_time } = self;
+        if header.record_count == 0 {
+            let source = Corruption::Field { field: "recordsCount", value: 0 };
+            return Err(Error::InvalidBatch { source });
+        }
+        memory.truncate(filled);
+        if header.compression() != Compression::None {
+            let records = memory.get(BATCH_HEADER_BYTES..).unwrap_or_default();
+            let mut compressed = Vec::with_capacity(BATCH_HEADER_BYTES + records.len() / 2);
+            compressed.resize(BATCH_HEADER_BYTES, 0);
+            header.compression().compress(records, &mut compressed)?;
+            memory = compressed;
+        }
+        if memory.len() > FORMAT_BYTES_MAX {
+            let (bytes, limit) = (memory.len() as u64, FORMAT_BYTES_MAX as u64);
+            return Err(Error::BatchTooLarge { bytes, limit });
+        }
+        if header.timestamp_type() == TimestampType::Append {
+            header.max_timestamp = append_time;
+        }
+        Ok(EncodedBatch::seal(header, memory))
+    }
+
+    #[inline]
+    fn layout(&self, record: &Record<'_>, now: Timestamp) -> Layout {
+        let timestamp = record.own_timestamp().unwrap_or(now).as_millis();
+        let base = if self.header.record_count == 0 { timestamp } else { self.header.base_timestamp };
+        // Readers add the delta with the same wrap-around, so that every timestamp comes back as it was.
+        let timestamp_delta = timestamp.wrapping_sub(base);
+        let offset_delta = self.header.record_count;
+        let mut body_bytes = size_of_val(&ATTRIBUTES) as u64
+            + varlong_bytes(timestamp_delta)
+            + varlong_bytes(offset_delta.into())
+            + field_bytes(record.key_bytes())
+            + field_bytes(record.value_bytes())
+            + length_bytes(record.header_list().len());
+        for (name, value) in record.header_list() {
+            body_bytes += field_bytes(Some(name.as_bytes())) + field_bytes(*value);
+        }
+        Layout { timestamp, timestamp_delta, offset_delta, body_bytes }
+    }
+
+    #[cold]
+    fn grow(&mut self, end: usize) {
+        let bytes = end.max(self.memory.len().saturating_mul(2)).min(FORMAT_BYTES_MAX);
+        self.memory.resize(bytes.max(self.memory.capacity().min(FORMAT_BYTES_MAX)), 0);
+    }
+}
+
+/// What must be known of a record before it is written.
+struct Layout {
+    timestamp: i64,
+    timestamp_delta: i64,
+    offset_delta: i32,
+    /// What the record's length field says: the bytes behind it.
+    body_bytes: u64,
+}
+
+impl Layout {
+    #[inline]
+    fn total_bytes(&self) -> u64 {
+        varlong_bytes(self.body_bytes.cast_signed()) + self.body_bytes
+    }
+
+    #[inline]
+    fn write(&self, record: &Record<'_>, room: &mut &mut [u8]) {
+        put_varlong(room, self.body_bytes.cast_signed());
+        put_byte(room, ATTRIBUTES);
+        put_varlong(room, self.timestamp_delta);
+        put_varint(room, self.offset_delta);
+        put_field(room, record.key_bytes());
+        put_field(room, record.value_bytes());
+        put_length(room, record.header_list().len());
+        for (name, value) in record.header_list() {
+            put_field(room, Some(name.as_bytes()));
+            put_field(room, *value);
+        }
+    }
+}
+
+#[inline]
+fn field_bytes(field: Option<&[u8]>) -> u64 {
+    field.map_or(varlong_bytes(NULL.into()), |bytes| length_bytes(bytes.len()) + bytes.len() as u64)
+}
+
+#[inline]
+fn put_field(room: &mut &mut [u8], field: Option<&[u8]>) {
+    let Some(bytes) = field else { return put_varint(room, NULL) };
+    put_length(room, bytes.len());
+    if let Some(place) = room.split_off_mut(..bytes.len()) {
+        place.copy_from_slice(bytes);
+    }
+}
+
+/// Why a record does not fit: one of its fields is too large, or all of them together are.
+#[cold]
+fn refusal(record: &Record<'_>, batch_bytes: u64) -> Error {
+    let limit = FORMAT_BYTES_MAX as u64;
+    let headers = record.header_list();
+    let fields = [
+        ("key", record.key_bytes().map_or(0, <[u8]>::len)),
+        ("value", record.value_bytes().map_or(0, <[u8]>::len)),
+        ("header count", headers.len()),
+        ("header name", headers.iter().map(|(name, _)| name.len()).max().unwrap_or(0)),
+        ("header value", headers.iter().map(|(_, value)| value.map_or(0, <[u8]>::len)).max().unwrap_or(0)),
+    ];
+    match fields.into_iter().find(|&(_, bytes)| bytes > FORMAT_BYTES_MAX) {
+        Some((field, bytes)) => Error::FieldTooLarge { field, bytes: bytes as u64, limit },
+        None => Error::BatchTooLarge { bytes: batch_bytes, limit },
+    }
+}
