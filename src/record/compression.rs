@@ -126,7 +126,7 @@ impl Compression {
             absent => return Err(Error::CodecDisabled { codec: absent.name() }),
         };
         let source = match done {
-            Ok(Some(buffer)) => return Ok(crate::storage::Buffer::freeze(buffer)),
+            Ok(Some(records)) => return Ok(records),
             Ok(None) => Corruption::DecompressedTooLarge { limit: limit as u64 },
             Err(error) => Corruption::Decompress { codec: self.name(), reason: error.to_string() },
         };

@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
 
-use crate::storage::Buffer;
+use crate::storage::{Buffer, Slice};
 
 /// Appends `input` as one gzip member to `output`.
 pub(super) fn compress(input: &[u8], output: &mut Vec<u8>) -> io::Result<()> {
@@ -19,6 +19,7 @@ pub(super) fn compress(input: &[u8], output: &mut Vec<u8>) -> io::Result<()> {
 }
 
 /// The bytes of `input`'s members, or `None` if there are more than `limit`.
-pub(super) fn decompress(input: &[u8], limit: usize) -> io::Result<Option<Buffer>> {
-    Buffer::read_all(&mut MultiGzDecoder::new(input), input.len().saturating_mul(4), limit)
+pub(super) fn decompress(input: &[u8], limit: usize) -> io::Result<Option<Slice>> {
+    let read = Buffer::read_all(&mut MultiGzDecoder::new(input), input.len().saturating_mul(4), limit)?;
+    Ok(read.map(Buffer::freeze))
 }

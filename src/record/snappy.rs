@@ -19,7 +19,7 @@ use std::io;
 
 use snap::raw::{Decoder, Encoder, decompress_len, max_compress_len};
 
-use crate::storage::Buffer;
+use crate::storage::{Buffer, Slice};
 
 /// What a xerial stream begins with.
 const MAGIC: [u8; 8] = [0x82, b'S', b'N', b'A', b'P', b'P', b'Y', 0];
@@ -55,7 +55,7 @@ pub(super) fn compress(input: &[u8], output: &mut Vec<u8>) -> io::Result<()> {
 }
 
 /// The bytes of `input`, a xerial stream or a raw block, or `None` if there are more than `limit`.
-pub(super) fn decompress(input: &[u8], limit: usize) -> io::Result<Option<Buffer>> {
+pub(super) fn decompress(input: &[u8], limit: usize) -> io::Result<Option<Slice>> {
     let blocks = if input.starts_with(&MAGIC) && input.len() >= HEADER_BYTES {
         Blocks { rest: input, is_raw: false }
     } else {
@@ -79,7 +79,7 @@ pub(super) fn decompress(input: &[u8], limit: usize) -> io::Result<Option<Buffer
     }
     // A block gives as many bytes as it says or is refused, so nothing of the room is left.
     debug_assert!(room.is_empty());
-    Ok(Some(buffer))
+    Ok(Some(buffer.freeze()))
 }
 
 /// How large a block is decompressed, refused where its bytes cannot possibly hold that.
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     fn read(stream: &[u8]) -> Vec<u8> {
-        decompress(stream, 1 << 20).unwrap().unwrap().as_ref().to_vec()
+        decompress(stream, 1 << 20).unwrap().unwrap().to_vec()
     }
 
     #[test]

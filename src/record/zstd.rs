@@ -8,7 +8,7 @@ use std::io;
 use zstd::stream::read::Decoder;
 use zstd::zstd_safe::{CCtx, CParameter, compress_bound, get_error_name};
 
-use crate::storage::Buffer;
+use crate::storage::{Buffer, Slice};
 
 /// The level that Kafka takes by default.
 const LEVEL: i32 = zstd::DEFAULT_COMPRESSION_LEVEL;
@@ -28,8 +28,9 @@ pub(super) fn compress(input: &[u8], output: &mut Vec<u8>) -> io::Result<()> {
 }
 
 /// The bytes of `input`'s frames, or `None` if there are more than `limit`.
-pub(super) fn decompress(input: &[u8], limit: usize) -> io::Result<Option<Buffer>> {
+pub(super) fn decompress(input: &[u8], limit: usize) -> io::Result<Option<Slice>> {
     let mut decoder = Decoder::with_buffer(input)?;
     decoder.window_log_max(WINDOW_LOG_MAX)?;
-    Buffer::read_all(&mut decoder, input.len().saturating_mul(4), limit)
+    let read = Buffer::read_all(&mut decoder, input.len().saturating_mul(4), limit)?;
+    Ok(read.map(Buffer::freeze))
 }
