@@ -3,7 +3,8 @@
 //! [`Error`] carries plain values (a topic's name as text, never a topic), so that every floor can use it without
 //! importing upward. Each variant is something a caller can act on and holds the numbers: what was asked for and what
 //! was possible. [`Corruption`] is what pure decoders say of bytes: it knows no files; whoever read the bytes adds
-//! path and position.
+//! path and position. The conversions whose failure is an [`Error`] stand here too, so that the plain numbers of
+//! [`offset`](crate::offset) need no errors.
 //!
 //! Texts are lower case, end without a full stop, and never repeat their source, which is in the chain.
 
@@ -386,6 +387,23 @@ impl Error {
     }
 }
 
+impl TryFrom<u64> for Offset {
+    type Error = Error;
+
+    fn try_from(value: u64) -> Result<Offset> {
+        let offset = i64::try_from(value).ok().and_then(Offset::from_i64);
+        offset.ok_or(Error::InvalidOffset { value })
+    }
+}
+
+impl TryFrom<u32> for PartitionId {
+    type Error = Error;
+
+    fn try_from(value: u32) -> Result<PartitionId> {
+        PartitionId::from_u32(value).ok_or(Error::InvalidPartition { value, limit: PartitionId::MAX.into() })
+    }
+}
+
 /// What is wrong with bytes that should be a record batch or a record.
 ///
 /// It knows no file: [`Error::Corrupt`] and [`Error::InvalidBatch`] carry it with the place.
@@ -523,6 +541,19 @@ mod tests {
         };
         assert!(error.is_storage_full() && error.is_retriable() && !error.is_corruption());
         assert_eq!(error.to_string(), "cannot write x.log");
+    }
+
+    #[test]
+    fn numbers_past_the_largest_are_refused_by_name() {
+        let largest = i64::MAX.unsigned_abs();
+        assert_eq!(Offset::try_from(largest).unwrap(), Offset::MAX);
+        let error = Offset::try_from(largest + 1).unwrap_err();
+        assert!(matches!(error, Error::InvalidOffset { value } if value == largest + 1));
+
+        let largest = u32::from(PartitionId::MAX);
+        assert_eq!(PartitionId::try_from(largest).unwrap(), PartitionId::MAX);
+        let error = PartitionId::try_from(largest + 1).unwrap_err();
+        assert!(matches!(error, Error::InvalidPartition { value, limit } if value == limit + 1));
     }
 
     #[test]

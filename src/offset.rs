@@ -2,11 +2,11 @@
 //!
 //! Each is a newtype with only the arithmetic that means something, so that a record's number, a byte's
 //! position and a partition's index never mix. None of them has a magic `-1`: absence is an `Option`.
+//! Nothing here knows of errors: a conversion that can fail gives an `Option`, and the public `TryFrom`s are written
+//! in `error.rs`, which knows both the number and what to say of it.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
-use crate::error::Error;
 
 /// The number of a record in its partition: 0 for the first ever, one more for each that follows.
 ///
@@ -80,14 +80,6 @@ impl From<u32> for Offset {
     }
 }
 
-impl TryFrom<u64> for Offset {
-    type Error = Error;
-
-    fn try_from(value: u64) -> Result<Offset, Error> {
-        if value <= Self::MAX.0 { Ok(Offset(value)) } else { Err(Error::InvalidOffset { value }) }
-    }
-}
-
 impl PartialEq<u64> for Offset {
     fn eq(&self, other: &u64) -> bool {
         self.0 == *other
@@ -129,6 +121,11 @@ impl PartitionId {
     /// The largest partition number there can be, `i32::MAX`.
     pub const MAX: PartitionId = PartitionId(i32::MAX.unsigned_abs());
 
+    /// The partition of this number, or `None` past [`PartitionId::MAX`].
+    pub(crate) fn from_u32(value: u32) -> Option<PartitionId> {
+        (value <= Self::MAX.0).then_some(PartitionId(value))
+    }
+
     /// The partition's place in a list of its topic's partitions.
     pub(crate) fn index(self) -> usize {
         usize::try_from(self.0).expect("a partition number fits in 31 bits")
@@ -138,18 +135,6 @@ impl PartitionId {
 impl From<PartitionId> for u32 {
     fn from(partition: PartitionId) -> u32 {
         partition.0
-    }
-}
-
-impl TryFrom<u32> for PartitionId {
-    type Error = Error;
-
-    fn try_from(value: u32) -> Result<PartitionId, Error> {
-        if value <= Self::MAX.0 {
-            Ok(PartitionId(value))
-        } else {
-            Err(Error::InvalidPartition { value, limit: Self::MAX.0 })
-        }
     }
 }
 
@@ -318,7 +303,6 @@ mod tests {
         assert_eq!(Offset::MAX.next(), Offset::MAX);
         assert_eq!(Offset::MAX.checked_add(1), None);
         assert_eq!(Offset::ZERO.checked_add(u64::MAX), None);
-        assert_eq!(Offset::try_from(i64::MAX.unsigned_abs()).unwrap(), Offset::MAX);
         assert_eq!(Offset::from_i64(-1), None);
         assert_eq!(Offset::MAX.to_i64(), i64::MAX);
     }
@@ -331,11 +315,8 @@ mod tests {
 
     #[test]
     fn partition_numbers_stop_at_31_bits() {
-        assert!(PartitionId::try_from(PartitionId::MAX.0).is_ok());
-        assert!(matches!(
-            PartitionId::try_from(PartitionId::MAX.0 + 1),
-            Err(Error::InvalidPartition { value: 2_147_483_648, .. })
-        ));
+        assert_eq!(PartitionId::from_u32(PartitionId::MAX.0), Some(PartitionId::MAX));
+        assert_eq!(PartitionId::from_u32(PartitionId::MAX.0 + 1), None);
     }
 
     #[test]
