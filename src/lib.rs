@@ -12,4 +12,6 @@ pub use record::{
     BatchBuilder, BatchRecords, BatchRecordsIter, Compression, ControlType, EncodedBatch, Header, Headers,
     Record, RecordBatch, RecordView, TimestampType,
 };
-pub use storage::{Access, Entry, EntryKind, Slice, Storage, StorageFile, StorageLock};
+pub use storage::{
+    Access, DiskStorage, Entry, EntryKind, MemoryStorage, Slice, Storage, StorageFile, StorageLock,
+};

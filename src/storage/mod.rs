@@ -1,9 +1,27 @@
 //! Files, maps and fsync; no records. The only floor that touches the disk.
 
-mod pool;
-mod slice;
 mod traits;
 
+mod bounds;
+mod pool;
+mod slice;
+
+mod disk;
+mod map;
+
+mod extents;
+mod memory;
+
+pub(crate) mod small_file;
+
+mod open_files;
+
+#[cfg(test)]
+mod recording;
+
+pub use disk::DiskStorage;
+pub use memory::MemoryStorage;
+pub(crate) use open_files::{FileHandle, OpenFiles};
 pub(crate) use pool::Buffer;
 pub use slice::Slice;
 pub use traits::{Access, Entry, EntryKind, Storage, StorageFile, StorageLock};
