@@ -6,7 +6,7 @@
 //! Names are compared as they are given: `.` is skipped and `..` is a name like any other, because the paths of
 //! [`Storage`] are never resolved. `/` and the empty path exist from the start.
 //!
-//! Locks: the tree's and each file's are held for a few steps in memory, never together.
+//! Locks: the tree's, then one file's, each held for a few steps in memory.
 //!
 //! Invariants: a file's contents live as long as a name or an open file has them; what they take is counted until the
 //! last slice of them is gone (see [`extents`](super::extents)).
@@ -179,8 +179,7 @@ impl Storage for MemoryStorage {
         if same_root && names(source).eq(names(target)) {
             return Ok(());
         }
-        let inside = same_root
-            && names(target).zip(names(source)).filter(|(a, b)| a == b).count() == names(source).count();
+        let inside = same_root && names(target).take(names(source).count()).eq(names(source));
         if moves_directory && inside {
             return Err(io::ErrorKind::InvalidInput.into());
         }

@@ -17,6 +17,8 @@ pub(crate) mod small_file;
 mod open_files;
 
 #[cfg(test)]
+mod contract;
+#[cfg(test)]
 mod recording;
 
 pub use disk::DiskStorage;

@@ -36,8 +36,9 @@ use crate::sync::{
 pub(crate) struct OpenFiles {
     storage: Arc<dyn Storage>,
     open_max: usize,
-    /// How many times a file was opened. A handle notes it at each use: uses between two openings count as one, which
-    /// is exact enough to choose by and writes to no memory that threads share.
+    /// Goes up by two with each opening, which notes it in its handle; a use notes one more, so that it is later than
+    /// the last opening and earlier than the next. Uses between two openings are not told apart: that is exact enough
+    /// to choose by, and a use of a file that was used already writes to no memory that threads share.
     tick: AtomicU64,
     slots: Mutex<Slots>,
     /// Told when a slot is given back or a file is listed.
@@ -54,8 +55,9 @@ struct Slots {
 
 /// A file, open or not; shared by all threads that use it.
 ///
-/// Dropping it closes the file without a sync: whoever drops it wants nothing more of it. The path is kept as it is: a
-/// file that is renamed needs a new handle.
+/// A file that is written has one handle, because a handle knows only of its own writes. Dropping it closes the file
+/// without a sync: whoever drops it wants nothing more of it. The path is kept as it is: a file that is renamed needs
+/// a new handle, and one that is removed can be used only for as long as it happens to stay open.
 #[derive(Debug)]
 pub(crate) struct FileHandle {
     files: Arc<OpenFiles>,
@@ -177,8 +179,6 @@ struct Slot<'files> {
 impl Slot<'_> {
     /// Lists an open file in this slot.
     fn list(self, state: &Arc<State>) {
-        // Dropping `self` then takes the file out of the busy ones. Between the two the file is counted twice, under
-        // a lock that everybody counts under.
         let mut slots = self.files.slots.lock();
         slots.listed.push(Arc::clone(state));
         self.give_back(&mut slots);
@@ -227,11 +227,11 @@ impl FileHandle {
 
     /// See [`StorageFile::allocate`]; `false` where the file system cannot, and nothing has changed.
     pub(crate) fn allocate(&self, range: Range<u64>) -> Result<bool> {
-        self.change("allocate room in", |file| match file.allocate(range) {
+        match self.change("allocate room in", |file| file.allocate(range)) {
             Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(false),
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::Unsupported => Ok(false),
             Err(error) => Err(error),
-        })
+        }
     }
 
     /// See [`StorageFile::zero`].
@@ -271,23 +271,26 @@ impl FileHandle {
         self.state.check_failed().map_err(Error::io("sync", &self.state.path))
     }
 
-    /// Calls `change` on the open file and counts it as written, whatever its result: a write that failed may have
-    /// been done in part.
-    fn change<T>(
+    /// Calls `change` on the open file and counts it as written, even if it failed: it may have been done in part.
+    /// Only what is not supported at all has changed nothing.
+    fn change(
         &self,
         op: &'static str,
-        change: impl FnOnce(&dyn StorageFile) -> io::Result<T>,
-    ) -> Result<T> {
+        change: impl FnOnce(&dyn StorageFile) -> io::Result<()>,
+    ) -> Result<()> {
         self.with(op, |file| {
             let result = change(&***file);
-            self.state.wrote_through(file);
+            let changed = !matches!(&result, Err(error) if error.kind() == io::ErrorKind::Unsupported);
+            if changed {
+                self.state.wrote_through(file);
+            }
             result
         })
     }
 
     /// Calls `use_file` on the open file, which is opened first if need be.
     fn with<T>(&self, op: &'static str, use_file: impl FnOnce(&OpenFile) -> io::Result<T>) -> Result<T> {
-        let tick = self.files.tick.load(Relaxed);
+        let tick = self.files.tick.load(Relaxed) + 1;
         if self.state.last_used.load(Relaxed) != tick {
             self.state.last_used.store(tick, Relaxed);
         }
@@ -313,7 +316,7 @@ impl FileHandle {
         let slot = self.files.slot();
         let file = self.files.storage.open(&state.path, access).map_err(Error::io(op, &state.path))?;
         let file = Arc::new(file);
-        state.last_used.store(self.files.tick.fetch_add(1, Relaxed) + 1, Relaxed);
+        state.last_used.store(self.files.tick.fetch_add(2, Relaxed) + 2, Relaxed);
         state.open.store(Some(Arc::clone(&file)));
         slot.list(state);
         Ok(file)
@@ -384,5 +387,227 @@ impl State {
             Some(code) => io::Error::from_raw_os_error(code),
             None => io::Error::new(error.kind(), Arc::clone(error)),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::MemoryStorage;
+    use crate::storage::recording::{Call, Recording};
+
+    /// An `OpenFiles` over a recorded storage in memory.
+    fn setup(open_max: usize) -> (Arc<Recording<MemoryStorage>>, Arc<OpenFiles>) {
+        let recording = Arc::new(Recording::new(MemoryStorage::new()));
+        let files = OpenFiles::new(Arc::clone(&recording) as Arc<dyn Storage>, open_max);
+        (recording, files)
+    }
+
+    fn create(files: &Arc<OpenFiles>, name: &str) -> FileHandle {
+        files.create(PathBuf::from(name)).unwrap()
+    }
+
+    fn write(handle: &FileHandle, bytes: &[u8]) {
+        handle.write_at(0, &[IoSlice::new(bytes)]).unwrap();
+    }
+
+    #[test]
+    fn the_bound_is_kept_by_threads_that_use_many_files() {
+        const THREADS: u8 = 4;
+        let (recording, files) = setup(3);
+        let handles: Vec<_> = (0..20).map(|index| create(&files, &index.to_string())).collect();
+        std::thread::scope(|scope| {
+            for thread in 0..THREADS {
+                let (files, handles) = (&files, &handles);
+                scope.spawn(move || {
+                    let mut random = fastrand::Rng::with_seed(thread.into());
+                    for round in 0..500_u32 {
+                        let handle = &handles[random.usize(..handles.len())];
+                        let (place, bytes) = (u64::from(thread) * 4, round.to_be_bytes());
+                        handle.write_at(place, &[IoSlice::new(&bytes)]).unwrap();
+                        assert_eq!(handle.slice(place..place + 4).unwrap()[..], bytes);
+                        if random.u8(..8) == 0 {
+                            handle.sync_data().unwrap();
+                        }
+                        if random.u8(..16) == 0 {
+                            handle.close().unwrap();
+                        }
+                        assert!(files.open_count() <= 3);
+                    }
+                });
+            }
+        });
+        assert!(recording.open_most() <= 3 + usize::from(THREADS), "each thread may still hold one");
+        assert!(recording.open() <= 3);
+        handles.iter().for_each(|handle| handle.sync_data().unwrap());
+        drop(handles);
+        assert_eq!((recording.open(), files.open_count()), (0, 0));
+    }
+
+    #[test]
+    fn the_least_recently_used_is_closed_first() {
+        let (recording, files) = setup(2);
+        let (a, b) = (create(&files, "a"), create(&files, "b"));
+        a.bytes().unwrap();
+        let c = create(&files, "c");
+        assert_eq!(recording.calls().last(), Some(&Call::Open("c".into())));
+        assert!(recording.calls().contains(&Call::Close("b".into())));
+        assert!(!recording.calls().contains(&Call::Close("a".into())));
+        for handle in [&a, &b, &c] {
+            handle.bytes().unwrap();
+        }
+        assert_eq!(files.open_count(), 2);
+    }
+
+    #[test]
+    fn what_is_unsynced_is_synced_before_it_is_closed_and_only_then() {
+        let (recording, files) = setup(1);
+        let a = create(&files, "a");
+        write(&a, b"x");
+        let b = create(&files, "b");
+        let path = || PathBuf::from("a");
+        let expect = [
+            Call::Open(path()),
+            Call::Write(path()),
+            Call::Sync(path()),
+            Call::Close(path()),
+            Call::Open("b".into()),
+        ];
+        assert_eq!(recording.calls(), expect);
+        a.sync_data().unwrap();
+        assert_eq!(recording.calls(), expect, "nothing is left to sync, and nothing is opened for it");
+        assert_eq!(&a.slice(0..1).unwrap()[..], b"x");
+        b.bytes().unwrap();
+        assert_eq!(recording.calls().iter().filter(|call| matches!(call, Call::Sync(_))).count(), 1);
+    }
+
+    #[test]
+    fn a_write_whose_file_is_closed_meanwhile_is_synced_by_its_writer() {
+        let (recording, files) = setup(1);
+        let a = Arc::new(create(&files, "a"));
+        let closing = Arc::clone(&a);
+        recording.when(Call::Write("a".into()), move || closing.close().unwrap());
+        write(&a, b"x");
+        let calls = recording.calls();
+        assert_eq!(calls[1..], [Call::Write("a".into()), Call::Sync("a".into()), Call::Close("a".into())]);
+        a.sync_data().unwrap();
+        assert_eq!(recording.calls(), calls);
+    }
+
+    #[test]
+    fn a_write_during_a_sync_is_not_taken_for_synced() {
+        let (recording, files) = setup(1);
+        let a = Arc::new(create(&files, "a"));
+        write(&a, b"x");
+        let writing = Arc::clone(&a);
+        recording.when(Call::Sync("a".into()), move || write(&writing, b"y"));
+        let syncs = || recording.calls().iter().filter(|call| matches!(call, Call::Sync(_))).count();
+        for expect in [1, 2, 2] {
+            a.sync_data().unwrap();
+            assert_eq!(syncs(), expect);
+        }
+    }
+
+    #[test]
+    fn a_failed_sync_is_final() {
+        let (recording, files) = setup(1);
+        let a = create(&files, "a");
+        write(&a, b"x");
+        recording.fail_syncs(true);
+        let first = a.sync_data().unwrap_err();
+        assert!(matches!(&first, Error::Io { op: "sync", source, .. } if source.raw_os_error() == Some(5)));
+        recording.fail_syncs(false);
+        let calls = recording.calls();
+        assert_eq!(a.sync_data().unwrap_err().to_string(), first.to_string());
+        assert_eq!(recording.calls(), calls, "the device is not asked again");
+        assert_eq!(&a.slice(0..1).unwrap()[..], b"x", "reading goes on");
+        assert!(a.close().is_err());
+        write(&a, b"y");
+        assert!(a.sync_data().is_err(), "nor after it was opened again");
+    }
+
+    #[test]
+    fn a_sync_that_fails_while_room_is_made_is_told_to_the_file_it_concerns() {
+        let (recording, files) = setup(1);
+        let a = create(&files, "a");
+        write(&a, b"x");
+        recording.fail_syncs(true);
+        let b = create(&files, "b");
+        recording.fail_syncs(false);
+        b.sync_data().unwrap();
+        assert!(a.sync_data().is_err());
+    }
+
+    #[test]
+    fn a_sync_beside_one_that_fails_fails_too() {
+        for _ in 0..20 {
+            let (recording, files) = setup(1);
+            let a = Arc::new(create(&files, "a"));
+            write(&a, b"x");
+            recording.fail_syncs(true);
+            let beside = Arc::new(Mutex::new(None));
+            let (also, thread) = (Arc::clone(&a), Arc::clone(&beside));
+            recording.when(Call::Sync("a".into()), move || {
+                *thread.lock() = Some(std::thread::spawn(move || also.sync_data().is_err()));
+            });
+            assert!(a.sync_data().is_err());
+            let thread = beside.lock().take().unwrap();
+            assert!(thread.join().unwrap());
+        }
+    }
+
+    #[test]
+    fn a_file_is_opened_once_for_all_who_wait_for_it() {
+        let (recording, files) = setup(2);
+        write(&create(&files, "a"), b"x");
+        let a = files.handle(PathBuf::from("a"), Access::Read);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| assert_eq!(&a.slice(0..1).unwrap()[..], b"x"));
+            }
+        });
+        let opened = recording.calls().iter().filter(|call| matches!(call, Call::Open(_))).count();
+        assert_eq!(opened, 2, "once to create, once to read");
+    }
+
+    #[test]
+    fn a_failed_opening_gives_its_room_back() {
+        let (_, files) = setup(1);
+        let missing = files.handle(PathBuf::from("missing"), Access::Read);
+        for _ in 0..3 {
+            let error = missing.bytes().unwrap_err();
+            assert_eq!(error.to_string(), "cannot open missing");
+            assert_eq!(files.open_count(), 0);
+        }
+        let a = create(&files, "a");
+        assert_eq!(files.create(a.path().to_path_buf()).unwrap_err().to_string(), "cannot create a");
+    }
+
+    #[test]
+    fn what_cannot_be_allocated_is_no_failure_and_no_write() {
+        let (recording, files) = setup(2);
+        let a = create(&files, "a");
+        assert!(a.allocate(0..100).unwrap());
+        assert_eq!(a.bytes().unwrap(), 100);
+        a.zero(100..200).unwrap();
+        a.set_bytes(50).unwrap();
+        assert_eq!(a.bytes().unwrap(), 50);
+        a.sync_data().unwrap();
+        // A mapped file stands for a file system that cannot.
+        let mapped = files.handle(PathBuf::from("a"), Access::Map);
+        assert!(!mapped.allocate(0..100).unwrap());
+        let calls = recording.calls();
+        mapped.sync_data().unwrap();
+        assert_eq!(recording.calls(), calls);
+    }
+
+    #[test]
+    fn dropping_a_handle_closes_its_file_without_a_sync() {
+        let (recording, files) = setup(2);
+        let a = create(&files, "a");
+        write(&a, b"x");
+        drop(a);
+        assert_eq!((recording.open(), files.open_count()), (0, 0));
+        assert!(!recording.calls().contains(&Call::Sync("a".into())));
     }
 }

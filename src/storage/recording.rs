@@ -1,5 +1,6 @@
 //! A storage for tests that notes what is called, counts what is open, and fails syncs when told to.
 
+use std::fmt;
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -19,14 +20,18 @@ pub(super) enum Call {
     SyncDir(PathBuf),
 }
 
+type Hook = Box<dyn FnOnce() + Send>;
+
 #[derive(Debug)]
 pub(super) struct Recording<S> {
     storage: S,
     notes: Arc<Notes>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Notes {
+    /// What to do when a call is made, once.
+    hook: Mutex<Option<(Call, Hook)>>,
     calls: Mutex<Vec<Call>>,
     fail_syncs: AtomicBool,
     open: AtomicUsize,
@@ -46,6 +51,11 @@ impl<S: Storage> Recording<S> {
         self.notes.fail_syncs.store(fail, Relaxed);
     }
 
+    /// Runs `hook` in the middle of the next such call, before it reaches the storage.
+    pub(super) fn when(&self, call: Call, hook: impl FnOnce() + Send + 'static) {
+        *self.notes.hook.lock() = Some((call, Box::new(hook)));
+    }
+
     /// How many files are open, whoever holds them.
     pub(super) fn open(&self) -> usize {
         self.notes.open.load(Relaxed)
@@ -59,7 +69,17 @@ impl<S: Storage> Recording<S> {
 
 impl Notes {
     fn note(&self, call: Call) {
-        self.calls.lock().push(call);
+        self.calls.lock().push(call.clone());
+        let hook = self.hook.lock().take_if(|(expected, _)| *expected == call);
+        if let Some((_, run)) = hook {
+            run();
+        }
+    }
+}
+
+impl fmt::Debug for Notes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Notes").field("calls", &self.calls.lock()).finish_non_exhaustive()
     }
 }
 

@@ -1,15 +1,8 @@
 //! The only door to the disk: [`Storage`] is a file system, [`StorageFile`] an open file.
 //!
 //! Everything above speaks to these two traits, so a test can stand in for the disk: record what is called, fail what
-//! it likes, forget what was never synced. They promise no more than a POSIX disk does, and less where disks differ:
-//!
-//! - what was written is readable at once through every handle;
-//! - it survives a power cut once [`StorageFile::sync_data`] has returned, and not before;
-//! - a file's creation, rename or removal survives once [`Storage::sync_dir`] of its directory has returned;
-//! - a rename replaces its target atomically;
-//! - after a failed sync nobody knows what is on the device: the caller must not sync again and hope.
-//!
-//! Paths are whatever the caller opened the broker with, joined with names; they are never resolved.
+//! it likes, forget what was never synced. What they promise stands with [`Storage`]; it is no more than a POSIX disk
+//! promises, and less where disks differ.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -26,9 +19,10 @@ pub enum Access {
     Create,
     /// An existing file, to write and read.
     Write,
-    /// An existing file, to read with positional reads.
+    /// An existing file, to read with positional reads; writing is an error.
     Read,
-    /// An existing file that will not change any more, to read through a map where there is one.
+    /// An existing file that will not change any more, to read through a map where there is one. It may or
+    /// may not show what is written to the file all the same. Writing and syncing are `Unsupported`.
     Map,
 }
 
@@ -54,7 +48,17 @@ pub enum EntryKind {
     Other,
 }
 
-/// A file system, as far as a log needs one. See the [module](self) for what it promises.
+/// A file system, as far as a log needs one.
+///
+/// What it promises, and no more:
+///
+/// - what was written is readable at once through every open file;
+/// - it survives a power cut once [`StorageFile::sync_data`] has returned, and not before;
+/// - a file's creation, rename or removal survives once [`sync_dir`](Storage::sync_dir) of its directory has returned;
+/// - a rename replaces its target atomically;
+/// - after a failed sync nobody knows what is on the device: the caller must not sync again and hope.
+///
+/// Paths are whatever the caller opened the broker with, joined with names; they are never resolved.
 ///
 /// [`DiskStorage`](crate::DiskStorage) and [`MemoryStorage`](crate::MemoryStorage) are the two that exist; a test may
 /// wrap either in its own.
@@ -65,19 +69,21 @@ pub enum EntryKind {
 /// that is held) are told apart by the callers; everything else is passed up to the user with operation and path.
 #[expect(clippy::missing_errors_doc, reason = "said once for all methods, above")]
 pub trait Storage: fmt::Debug + Send + Sync + 'static {
-    /// Opens or creates a file.
+    /// Opens or creates a file; `IsADirectory` or another error where a directory stands. What an open file shows does
+    /// not depend on its name any more: it may be renamed, replaced or removed.
     fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn StorageFile>>;
 
     /// Creates a directory for its owner alone, with its parents. No error where it exists.
     fn create_dir(&self, path: &Path) -> io::Result<()>;
 
-    /// What a directory holds, in no particular order.
+    /// What a directory holds, in no particular order. A link is [`EntryKind::Other`].
     fn list(&self, directory: &Path) -> io::Result<Vec<Entry>>;
 
-    /// What stands at a path; `NotFound` where nothing does.
+    /// What stands at a path, or where it leads if it is a link; `NotFound` where nothing does.
     fn stat(&self, path: &Path) -> io::Result<Entry>;
 
-    /// Moves a file or directory, atomically; a file at `target` is replaced.
+    /// Moves a file, or a directory with its contents, atomically; a file, or an empty directory, at `target` is
+    /// replaced by one of its kind.
     fn rename(&self, source: &Path, target: &Path) -> io::Result<()>;
 
     /// Removes a file. Open handles, maps and slices of it stay valid.
@@ -100,7 +106,10 @@ pub trait Storage: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// An open file; see the [module](self) for what it promises.
+/// An open file; see [`Storage`] for what it promises.
+///
+/// An empty range is read, allocated and zeroed without effect, wherever it lies. One that is reversed, or that no file
+/// can have, is `InvalidInput`; so is a read that would copy more than 4 GiB.
 ///
 /// # Errors
 ///
