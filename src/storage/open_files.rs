@@ -557,6 +557,23 @@ mod tests {
     }
 
     #[test]
+    fn syncs_of_one_file_go_one_at_a_time() {
+        let (recording, files) = setup(1);
+        let a = create(&files, "a");
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..200 {
+                        write(&a, b"x");
+                        a.sync_data().unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(recording.syncing_most(), 1);
+    }
+
+    #[test]
     fn a_file_is_opened_once_for_all_who_wait_for_it() {
         let (recording, files) = setup(2);
         write(&create(&files, "a"), b"x");

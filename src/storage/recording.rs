@@ -36,6 +36,8 @@ struct Notes {
     fail_syncs: AtomicBool,
     open: AtomicUsize,
     open_most: AtomicUsize,
+    syncing: AtomicUsize,
+    syncing_most: AtomicUsize,
 }
 
 impl<S: Storage> Recording<S> {
@@ -59,6 +61,11 @@ impl<S: Storage> Recording<S> {
     /// How many files are open, whoever holds them.
     pub(super) fn open(&self) -> usize {
         self.notes.open.load(Relaxed)
+    }
+
+    /// The most syncs that were under way at one time, of all files.
+    pub(super) fn syncing_most(&self) -> usize {
+        self.notes.syncing_most.load(Relaxed)
     }
 
     /// The most that were open at one time.
@@ -170,7 +177,12 @@ impl StorageFile for RecordingFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        let syncing = self.notes.syncing.fetch_add(1, Relaxed) + 1;
+        self.notes.syncing_most.fetch_max(syncing, Relaxed);
         self.notes.note(Call::Sync(self.path.clone()));
+        // Gives others the chance to come in between.
+        std::thread::yield_now();
+        self.notes.syncing.fetch_sub(1, Relaxed);
         if self.notes.fail_syncs.load(Relaxed) {
             return Err(io::Error::from_raw_os_error(5));
         }
