@@ -302,3 +302,143 @@ fn refusal(record: &Record<'_>, batch_bytes: u64) -> Error {
         None => Error::BatchTooLarge { bytes: batch_bytes, limit },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offset::{LeaderEpoch, Offset};
+    use crate::record::batch::RecordBatch;
+
+    const NOW: Timestamp = Timestamp::from_millis(1000);
+
+    fn decode(batch: &EncodedBatch) -> RecordBatch {
+        RecordBatch::decode(batch.bytes()).unwrap()
+    }
+
+    #[test]
+    fn a_record_is_laid_out_as_kafka_has_it() {
+        let mut builder = BatchBuilder::new(Compression::None);
+        let record = Record::new().key("k").value("").header("h", None).header("h", Some(b"v"));
+        builder.append(&record.timestamp(NOW), NOW).unwrap();
+        builder.append(&Record::new().timestamp(Timestamp::from_millis(999)), NOW).unwrap();
+        let first = b"\x1c\x00\x00\x00\x02k\x00\x04\x02h\x01\x02h\x02v";
+        let second = b"\x0c\x00\x01\x02\x01\x01\x00";
+        assert_eq!(builder.build().unwrap().bytes()[BATCH_HEADER_BYTES..], [&first[..], second].concat());
+    }
+
+    #[test]
+    fn the_size_is_known_before_the_record_is_there() {
+        let mut builder = BatchBuilder::new(Compression::None);
+        assert_eq!(builder.encoded_bytes(), BATCH_HEADER_BYTES);
+        for size in [0, 1, 55, 56, 57, 63, 64, 8180, 8191, 8192, 1 << 20, (1 << 20) - 12] {
+            let value = vec![7; size];
+            for record in [
+                Record::new().value(&value),
+                Record::new().key(&value).timestamp(Timestamp::from_millis(i64::MAX)),
+                Record::new()
+                    .header("größe", Some(&value))
+                    .header("", None)
+                    .timestamp(Timestamp::from_millis(-1)),
+            ] {
+                let expected = builder.encoded_bytes_with(&record, NOW);
+                builder.append(&record, NOW).unwrap();
+                assert_eq!(builder.encoded_bytes(), expected);
+            }
+        }
+        let (count, bytes) = (builder.record_count(), builder.encoded_bytes());
+        let batch = builder.build().unwrap();
+        assert_eq!((batch.record_count(), batch.bytes().len()), (count, bytes));
+        assert_eq!(decode(&batch).records().unwrap().len(), count as usize);
+    }
+
+    #[test]
+    fn timestamps_as_far_apart_as_can_be_come_back() {
+        let times = [0, i64::MIN, i64::MAX, -1, i64::MIN].map(Timestamp::from_millis);
+        let mut builder = BatchBuilder::new(Compression::None);
+        for time in times {
+            builder.append(&Record::new().timestamp(time), NOW).unwrap();
+        }
+        let batch = builder.build().unwrap();
+        assert_eq!(batch.max_timestamp().as_millis(), i64::MAX);
+        let read: Vec<_> =
+            decode(&batch).records().unwrap().iter().map(|record| record.timestamp()).collect();
+        assert_eq!(read, times);
+    }
+
+    #[test]
+    fn a_record_that_does_not_fit_changes_nothing() {
+        let mut builder = BatchBuilder::new(Compression::None);
+        builder.append(&Record::new().value("v"), NOW).unwrap();
+        let before = builder.encoded_bytes();
+        // Never touched, so these pages cost no memory.
+        let vast = vec![0_u8; FORMAT_BYTES_MAX + 1];
+        let fits_alone = &vast[..FORMAT_BYTES_MAX];
+        let error = builder.append(&Record::new().key(&vast), NOW).unwrap_err();
+        assert!(matches!(
+            error,
+            Error::FieldTooLarge { field: "key", bytes: 0x8000_0000, limit: 0x7fff_ffff }
+        ));
+        let error = builder.append(&Record::new().header("h", Some(&vast)), NOW).unwrap_err();
+        assert!(matches!(error, Error::FieldTooLarge { field: "header value", .. }));
+        let error = builder.append(&Record::new().value(fits_alone), NOW).unwrap_err();
+        assert!(matches!(error, Error::BatchTooLarge { limit: 0x7fff_ffff, .. }));
+        assert_eq!((builder.encoded_bytes(), builder.record_count()), (before, 1));
+        assert_eq!(decode(&builder.build().unwrap()).records().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_batch_without_records_is_refused() {
+        let error = BatchBuilder::new(Compression::None).build().unwrap_err();
+        let expected = Corruption::Field { field: "recordsCount", value: 0 };
+        assert!(matches!(error, Error::InvalidBatch { source } if source == expected));
+    }
+
+    #[test]
+    fn an_old_buffer_leaves_no_trace() {
+        let fill = |mut builder: BatchBuilder| {
+            builder.append(&Record::new().key("k").value("v"), NOW).unwrap();
+            builder.build().unwrap().into_bytes()
+        };
+        let fresh = fill(BatchBuilder::new(Compression::None));
+        assert_eq!(fill(BatchBuilder::with_buffer(Compression::None, vec![0xee; 5000])), fresh);
+    }
+
+    #[test]
+    fn stamping_leaves_the_crc_right() {
+        let mut builder = BatchBuilder::new(Compression::None);
+        builder.append(&Record::new().value("v"), NOW).unwrap();
+        let mut batch = builder.build().unwrap();
+        let crc = batch.header().crc;
+        batch.stamp(Offset::from(77), LeaderEpoch::ZERO.next());
+        assert_eq!(batch.header().crc, crc);
+        let read = decode(&batch);
+        assert_eq!(
+            (read.base_offset(), read.leader_epoch()),
+            (Offset::from(77), Some(LeaderEpoch::ZERO.next()))
+        );
+        batch.stamp_append_time(Timestamp::from_millis(5));
+        let read = decode(&batch);
+        assert_eq!(read.header(), batch.header());
+        assert_eq!(read.timestamp_type(), TimestampType::Append);
+        assert_eq!(read.records().unwrap().iter().next().unwrap().timestamp().as_millis(), 5);
+        assert_eq!(read.base_offset(), 77);
+    }
+
+    #[test]
+    fn append_time_is_the_latest_that_was_told() {
+        let mut builder = BatchBuilder::new(Compression::None).timestamp_type(TimestampType::Append);
+        builder.append(&Record::new().timestamp(Timestamp::from_millis(9999)), NOW).unwrap();
+        builder.append(&Record::new(), NOW.saturating_add(std::time::Duration::from_millis(3))).unwrap();
+        assert_eq!(builder.build().unwrap().max_timestamp().as_millis(), 1003);
+    }
+
+    #[test]
+    fn a_marker_is_kafkas_to_the_byte() {
+        let theirs = include_bytes!("../../tests/fixtures/v1/marker-commit.batch");
+        let now = Timestamp::from_millis(1_700_000_000_000);
+        let mut ours = BatchBuilder::marker(ControlType::Commit, 42, 3, 9, now).unwrap();
+        ours.stamp(Offset::from(500), LeaderEpoch::from_i32(5).unwrap());
+        assert_eq!(ours.bytes(), theirs);
+        assert_eq!(decode(&ours).coordinator_epoch().unwrap(), Some(9));
+    }
+}

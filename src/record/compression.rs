@@ -8,6 +8,7 @@
 //! than a small multiple of what it has really seen because of a length that it has only read.
 
 use std::fmt;
+use std::io;
 use std::str::FromStr;
 
 use crate::error::{Corruption, Error};
@@ -90,7 +91,7 @@ impl Compression {
 
     /// Appends `input`, compressed, to `output`.
     pub(crate) fn compress(self, input: &[u8], output: &mut Vec<u8>) -> Result<(), Error> {
-        let done = match self {
+        let done: io::Result<()> = match self {
             Compression::None => {
                 output.extend_from_slice(input);
                 Ok(())
@@ -103,7 +104,7 @@ impl Compression {
             Compression::Lz4 => super::lz4::compress(input, output),
             #[cfg(feature = "zstd")]
             Compression::Zstd => super::zstd::compress(input, output),
-            #[expect(unreachable_patterns, reason = "reached where a codec is not built in")]
+            #[allow(unreachable_patterns, reason = "reached where a codec is not built in")]
             absent => return Err(Error::CodecDisabled { codec: absent.name() }),
         };
         done.map_err(|source| Error::Compress { codec: self.name(), source })
@@ -111,7 +112,7 @@ impl Compression {
 
     /// Decompresses `input` if that gives at most `limit` bytes.
     pub(crate) fn decompress(self, input: &[u8], limit: usize) -> Result<Slice, Error> {
-        let done = match self {
+        let done: io::Result<Option<Slice>> = match self {
             Compression::None if input.len() <= limit => return Ok(Slice::from(input.to_vec())),
             Compression::None => Ok(None),
             #[cfg(feature = "gzip")]
@@ -122,7 +123,7 @@ impl Compression {
             Compression::Lz4 => super::lz4::decompress(input, limit),
             #[cfg(feature = "zstd")]
             Compression::Zstd => super::zstd::decompress(input, limit),
-            #[expect(unreachable_patterns, reason = "reached where a codec is not built in")]
+            #[allow(unreachable_patterns, reason = "reached where a codec is not built in")]
             absent => return Err(Error::CodecDisabled { codec: absent.name() }),
         };
         let source = match done {
@@ -176,7 +177,8 @@ mod tests {
                 let mut output = b"before".to_vec();
                 codec.compress(&input, &mut output).unwrap();
                 let stream = output.strip_prefix(b"before").unwrap();
-                assert!(&codec.decompress(stream, input.len()).unwrap()[..] == &input[..], "{codec}");
+                let read = codec.decompress(stream, input.len()).unwrap();
+                assert!(read[..] == input[..], "{codec}");
             }
         }
     }

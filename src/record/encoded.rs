@@ -1,7 +1,7 @@
 //! A finished batch, ready to be appended to a log, which has only to number it.
 //!
 //! Its base offset is 0 and it has no leader epoch until the log stamps it. Both lie in front of what the CRC covers, so
-//! stamping costs twelve bytes; stamping the append time changes the attributes too and costs a CRC.
+//! stamping them touches nothing but the header; stamping the append time changes the attributes too and costs a CRC.
 //!
 //! Invariants: the bytes are one whole valid batch, and the header is what they begin with.
 

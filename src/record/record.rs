@@ -38,24 +38,28 @@ pub struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// A record for no topic in particular, to be given to a partition.
+    #[inline]
     #[must_use]
     pub fn new() -> Record<'a> {
         Record::default()
     }
 
     /// A record for `topic`.
+    #[inline]
     #[must_use]
     pub fn to(topic: &'a str) -> Record<'a> {
         Record { topic: Some(topic), ..Record::default() }
     }
 
     /// Gives it a key: what partitioning and compaction go by.
+    #[inline]
     #[must_use]
     pub fn key(self, key: &'a (impl AsRef<[u8]> + ?Sized)) -> Record<'a> {
         self.key_opt(Some(key.as_ref()))
     }
 
     /// Gives it a key, or none.
+    #[inline]
     #[must_use]
     pub fn key_opt(mut self, key: Option<&'a [u8]>) -> Record<'a> {
         self.key = key;
@@ -63,12 +67,14 @@ impl<'a> Record<'a> {
     }
 
     /// Gives it a value.
+    #[inline]
     #[must_use]
     pub fn value(self, value: &'a (impl AsRef<[u8]> + ?Sized)) -> Record<'a> {
         self.value_opt(Some(value.as_ref()))
     }
 
     /// Gives it a value, or the null one, which makes it a tombstone.
+    #[inline]
     #[must_use]
     pub fn value_opt(mut self, value: Option<&'a [u8]>) -> Record<'a> {
         self.value = value;
@@ -76,6 +82,7 @@ impl<'a> Record<'a> {
     }
 
     /// Adds a header behind those that it has; a name may come more than once.
+    #[inline]
     #[must_use]
     pub fn header(mut self, name: &'a str, value: Option<&'a [u8]>) -> Record<'a> {
         self.headers.push((name, value));
@@ -83,6 +90,7 @@ impl<'a> Record<'a> {
     }
 
     /// Gives it a time, in place of the time at which it is sent or appended.
+    #[inline]
     #[must_use]
     pub fn timestamp(mut self, timestamp: Timestamp) -> Record<'a> {
         self.timestamp = Some(timestamp);
@@ -90,6 +98,7 @@ impl<'a> Record<'a> {
     }
 
     /// Sends it to this partition of its topic, in place of the one that the partitioner would choose.
+    #[inline]
     #[must_use]
     pub fn partition(mut self, partition: u32) -> Record<'a> {
         self.partition = Some(partition);
@@ -97,31 +106,37 @@ impl<'a> Record<'a> {
     }
 
     /// The topic's name, if it has one.
+    #[inline]
     pub(crate) fn topic_name(&self) -> Option<&'a str> {
         self.topic
     }
 
     /// The partition, if it was chosen.
+    #[inline]
     pub(crate) fn partition_number(&self) -> Option<u32> {
         self.partition
     }
 
     /// The time, if it was given one.
+    #[inline]
     pub(crate) fn own_timestamp(&self) -> Option<Timestamp> {
         self.timestamp
     }
 
     /// The key, if it has one.
+    #[inline]
     pub(crate) fn key_bytes(&self) -> Option<&'a [u8]> {
         self.key
     }
 
     /// The value, if it is not null.
+    #[inline]
     pub(crate) fn value_bytes(&self) -> Option<&'a [u8]> {
         self.value
     }
 
     /// The headers, in their order.
+    #[inline]
     pub(crate) fn header_list(&self) -> &[(&'a str, Option<&'a [u8]>)] {
         &self.headers
     }

@@ -149,3 +149,108 @@ impl<'a> Iterator for BatchRecordsIter<'a> {
 impl ExactSizeIterator for BatchRecordsIter<'_> {}
 
 impl FusedIterator for BatchRecordsIter<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offset::Timestamp;
+    use crate::record::batch::RecordBatch;
+    use crate::record::builder::BatchBuilder;
+    use crate::record::compression::Compression;
+    use crate::record::header::BATCH_HEADER_BYTES;
+    use crate::record::record::Record;
+
+    fn batch(count: u8) -> RecordBatch {
+        let mut builder = BatchBuilder::new(Compression::None);
+        for value in 0..count {
+            builder.append(&Record::new().value(&[value]), Timestamp::from_millis(0)).unwrap();
+        }
+        RecordBatch::decode(builder.build().unwrap().bytes()).unwrap()
+    }
+
+    fn values(records: &BatchRecords) -> Vec<u8> {
+        assert_eq!(records.iter().len(), records.len());
+        records.iter().map(|record| record.value().unwrap()[0]).collect()
+    }
+
+    #[test]
+    fn a_read_from_inside_a_batch_yields_what_follows() {
+        for from in 0..=5 {
+            let records = batch(4).starting_at(Offset::from(u32::from(from))).records().unwrap();
+            assert_eq!(values(&records), (from..4).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn the_front_can_be_split_off() {
+        for count in 0..=5 {
+            let mut rest = batch(4).records().unwrap();
+            let front = rest.split_front(count.into());
+            assert_eq!(values(&front), (0..count.min(4)).collect::<Vec<_>>());
+            assert_eq!(values(&rest), (count.min(4)..4).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn an_uncompressed_batch_is_not_copied() {
+        let batch = batch(1);
+        let records = batch.records().unwrap();
+        let value = records.iter().next().unwrap().value().unwrap();
+        assert!(batch.bytes().as_ptr_range().contains(&value.as_ptr()));
+    }
+
+    #[test]
+    fn records_outlive_their_batch_on_any_thread() {
+        fn check<T: Send + Sync + Clone + 'static>(_: &T) {}
+        let records = batch(2).records().unwrap();
+        check(&records);
+        assert_eq!(values(&records), [0, 1]);
+    }
+
+    /// Checks made-up records under the header of a batch of so many.
+    fn refusal(count: u8, records: &[u8]) -> Corruption {
+        let header = *batch(count).header();
+        BatchRecords::check(&header, Slice::from(records.to_vec()), Offset::ZERO).unwrap_err()
+    }
+
+    #[test]
+    fn records_that_cannot_be_are_refused() {
+        let field = |value| Corruption::Field { field: "offsetDelta", value };
+        let length =
+            |field, length, position, available| Corruption::Length { field, length, position, available };
+        // length, attributes, time, offset, key, value, headers
+        let good = b"\x0c\x00\x00\x00\x01\x01\x00";
+        assert_eq!(refusal(1, b""), Corruption::Varint { position: 0 });
+        assert_eq!(refusal(1, b"\x0c\x00"), length("record", 6, 1, 1));
+        assert_eq!(refusal(1, b"\x01\x00"), length("record", -1, 1, 1));
+        assert_eq!(refusal(1, b"\x0c\x00\x00\x02\x01\x01\x00"), field(1));
+        assert_eq!(refusal(1, b"\x0c\x00\x00\x01\x01\x01\x00"), field(-1));
+        assert_eq!(refusal(2, &[&good[..], good].concat()), field(0));
+        assert_eq!(refusal(1, b"\x0c\x00\x00\x00\x06\x01\x00"), length("key", 3, 5, 2));
+        assert_eq!(refusal(1, b"\x0c\x00\x00\x00\x03\x01\x00"), length("key", -2, 5, 2));
+        assert_eq!(refusal(1, b"\x0c\x00\x00\x00\x01\x04\x00"), length("value", 2, 6, 1));
+        assert_eq!(refusal(1, b"\x0c\x00\x00\x00\x01\x01\x02"), length("header count", 1, 7, 0));
+        assert_eq!(
+            refusal(1, b"\x0e\x00\x00\x00\x01\x01\x00\xff"),
+            length("unused part of a record", 1, 7, 1)
+        );
+        assert_eq!(
+            refusal(1, &[&good[..], b"\xff"].concat()),
+            Corruption::TrailingBytes { bytes: 1, records: 1 }
+        );
+        let header = |bytes: &[u8]| refusal(1, &[b"\x12\x00\x00\x00\x01\x01\x02", bytes].concat());
+        assert_eq!(header(b"\x02\xff\x01"), Corruption::HeaderName { position: 8 });
+        assert_eq!(header(b"\x01\x01\x01"), length("header name", -1, 8, 2));
+        assert_eq!(header(b"\x00\x01\x01"), length("unused part of a record", 1, 9, 1));
+    }
+
+    #[test]
+    fn a_slice_that_is_more_or_less_than_a_batch_is_refused() {
+        let whole = batch(1).bytes().to_vec();
+        let parse = |bytes: Vec<u8>| RecordBatch::parse(Slice::from(bytes)).unwrap_err();
+        let (needed, available) = (whole.len() as u64, BATCH_HEADER_BYTES as u64);
+        let longer = [&whole[..], b"\0"].concat();
+        assert_eq!(parse(whole[..BATCH_HEADER_BYTES].to_vec()), Corruption::Truncated { needed, available });
+        assert_eq!(parse(longer), Corruption::TrailingBytes { bytes: 1, records: 1 });
+    }
+}

@@ -14,12 +14,16 @@
 //! Invariants: a varint (32 bits) has at most 5 bytes, a varlong (64 bits) at most 10, and no bit lies beyond those 32 or
 //! 64. Zero groups at the end are read, as Kafka does, but never written.
 
+use std::mem;
+
 /// The bit that says that another byte follows.
 const MORE: u8 = 0x80;
 /// The bits of a byte that belong to the number.
 const GROUP: u8 = 0x7f;
 /// How many those are.
 const GROUP_BITS: u32 = GROUP.count_ones();
+/// The first number that takes more than two bytes.
+const SHORT_END: u64 = 1 << (2 * GROUP_BITS);
 
 /// How many bytes `value` takes as a varlong; as a varint too, if it fits in 32 bits.
 #[inline]
@@ -79,12 +83,29 @@ fn zigzag(value: i64) -> u64 {
 /// How many groups of seven bits hold `value`: the bits it needs, divided by seven and rounded up.
 #[inline]
 fn group_count(value: u64) -> u64 {
+    if value < SHORT_END {
+        return 1 + u64::from(value > u64::from(GROUP));
+    }
     // A division by seven as a multiplication; exact for every number of bits from 1 to 64.
-    u64::from((u64::BITS - (value | 1).leading_zeros()) * 9 + 64) / 64
+    u64::from((u64::BITS - value.leading_zeros()) * 9 + 64) / 64
 }
 
 #[inline]
-fn put_groups(room: &mut &mut [u8], mut value: u64) {
+fn put_groups(room: &mut &mut [u8], value: u64) {
+    if value <= u64::from(GROUP) {
+        put_byte(room, low_group(value));
+    } else if value < SHORT_END
+        && let Some((place, rest)) = mem::take(room).split_first_chunk_mut()
+    {
+        *place = [low_group(value) | MORE, low_group(value >> GROUP_BITS)];
+        *room = rest;
+    } else {
+        put_long(room, value);
+    }
+}
+
+#[cold]
+fn put_long(room: &mut &mut [u8], mut value: u64) {
     while value > u64::from(GROUP) {
         put_byte(room, low_group(value) | MORE);
         value >>= GROUP_BITS;

@@ -1,5 +1,7 @@
 //! Everything that is tested through the public API alone: one module per capability.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what is wrong by panicking")]
+
 mod golden;
 mod hostile;
 mod interop;
