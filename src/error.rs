@@ -471,6 +471,15 @@ pub enum Corruption {
         found: i64,
     },
 
+    /// Offsets that no batch holds, in a log that has no gaps.
+    #[error("offsets {from}..{to} are missing")]
+    MissingOffsets {
+        /// The first offset that is missing.
+        from: Offset,
+        /// The next offset that is there.
+        to: Offset,
+    },
+
     /// A variable-length number with too many bytes, or cut short.
     #[error("malformed variable-length number at byte {position} of the records")]
     Varint {

@@ -125,11 +125,6 @@ impl PartitionId {
     pub(crate) fn from_u32(value: u32) -> Option<PartitionId> {
         (value <= Self::MAX.0).then_some(PartitionId(value))
     }
-
-    /// The partition's place in a list of its topic's partitions.
-    pub(crate) fn index(self) -> usize {
-        usize::try_from(self.0).expect("a partition number fits in 31 bits")
-    }
 }
 
 impl From<PartitionId> for u32 {
