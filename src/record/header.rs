@@ -89,6 +89,14 @@ pub(crate) struct BatchHeader {
 }
 
 impl BatchHeader {
+    /// Bytes before those that the length field counts.
+    pub(crate) const LOG_OVERHEAD_BYTES: usize = LEADER_EPOCH_AT;
+
+    /// The length field of the batch that begins these bytes, whatever it says; `None` where there are too few.
+    pub(crate) fn length_field(bytes: &[u8]) -> Option<i32> {
+        Some(i32::from_be_bytes(*bytes.get(LENGTH_AT..)?.first_chunk()?))
+    }
+
     /// The header of a batch without records, for a builder to fill in.
     pub(super) fn empty(compression: Compression) -> BatchHeader {
         BatchHeader {

@@ -1,0 +1,201 @@
+//! Walks over the batches of a file, one after the other, and believes nothing that it reads.
+//!
+//! A walk goes from one position to another along the batches' length fields. Each batch must lie wholly inside, have a
+//! header that can be, and begin at or after the offset that is expected there; its CRC is checked where that is asked
+//! for. The first batch that does not is an [`Error::Corrupt`] with file, position and expected offset, and the walk stays
+//! there.
+//!
+//! A log ends where every remaining byte is zero: that is head room, not damage. A length of zero with anything behind it
+//! is a bad batch.
+//!
+//! Invariants: no buffer is larger than what the file really holds; no batch is looked for anywhere but behind the one
+//! before, because a value may contain bytes that look like a batch.
+
+use std::ops::Range;
+
+use crate::error::{Corruption, Error, Result};
+use crate::offset::Offset;
+use crate::record::{BATCH_HEADER_BYTES, BatchHeader, RecordBatch};
+use crate::storage::{FileHandle, Slice};
+
+/// How much is read at a time, unless a batch is larger. Small enough that a check of it finds it in the cache.
+pub(crate) const WINDOW_BYTES: usize = 256 << 10;
+/// The largest distance of an offset from its segment's base, because indexes hold it in 31 bits.
+pub(crate) const DELTA_MAX: u64 = i32::MAX.unsigned_abs() as u64;
+
+/// A walk over batches; see the [module](self).
+#[derive(Debug)]
+pub(crate) struct Scan<'a> {
+    file: &'a FileHandle,
+    base: Offset,
+    position: u64,
+    end: u64,
+    expected: Offset,
+    /// Whether a batch must begin exactly where the one before ended.
+    dense: bool,
+    passed_one: bool,
+    crcs: bool,
+    window_bytes: usize,
+    window: Slice,
+    window_start: u64,
+}
+
+/// A batch, and where it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct ScannedBatch {
+    pub(crate) position: u64,
+    pub(crate) batch: RecordBatch,
+}
+
+impl<'a> Scan<'a> {
+    /// Walks over `range` of the segment that begins at `base`; the first batch must begin at `expected` or later.
+    pub(crate) fn new(file: &'a FileHandle, base: Offset, range: Range<u64>, expected: Offset) -> Scan<'a> {
+        Scan {
+            file,
+            base,
+            position: range.start,
+            end: range.end,
+            expected,
+            dense: false,
+            passed_one: false,
+            crcs: false,
+            window_bytes: WINDOW_BYTES,
+            window: Slice::default(),
+            window_start: range.start,
+        }
+    }
+
+    /// Demands that each batch begins where the one before it ended, and the first of a segment at its base offset: only
+    /// compaction leaves gaps.
+    pub(crate) fn dense(mut self) -> Scan<'a> {
+        self.dense = true;
+        self.passed_one = self.position == 0;
+        self
+    }
+
+    /// Checks each batch's CRC.
+    pub(crate) fn with_crcs(mut self) -> Scan<'a> {
+        self.crcs = true;
+        self
+    }
+
+    /// Reads so much at a time, so that batches up to there share one slice.
+    pub(crate) fn with_window(mut self, bytes: usize) -> Scan<'a> {
+        self.window_bytes = bytes;
+        self
+    }
+
+    /// Where the next batch starts; where the log ends, once there is none.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// The lowest offset with which the next batch may begin: one past the last batch's.
+    pub(crate) fn expected(&self) -> Offset {
+        self.expected
+    }
+
+    /// The next batch, or `None` where the log ends.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] for a bad batch, [`Error::Io`] where the file cannot be read.
+    pub(crate) fn next(&mut self) -> Result<Option<ScannedBatch>> {
+        let left = self.end - self.position;
+        if left < BATCH_HEADER_BYTES as u64 {
+            return if self.rest_is_zero()? {
+                Ok(None)
+            } else {
+                Err(self
+                    .corrupt(Corruption::Truncated { needed: BATCH_HEADER_BYTES as u64, available: left }))
+            };
+        }
+        let head = self.peek(BATCH_HEADER_BYTES)?;
+        if BatchHeader::length_field(&head) == Some(0) {
+            return if self.rest_is_zero()? { Ok(None) } else { Err(self.corrupt(Corruption::ZeroLength)) };
+        }
+        let header = BatchHeader::parse(&head).map_err(|source| self.corrupt(source))?;
+        self.check_place(&header, left).map_err(|source| self.corrupt(source))?;
+        let bytes = usize::try_from(header.total_bytes()).expect("a batch's length is an i32");
+        let batch = RecordBatch::parse(self.peek(bytes)?).map_err(|source| self.corrupt(source))?;
+        if self.crcs {
+            batch.check_crc().map_err(|source| self.corrupt(source))?;
+        }
+        let position = self.position;
+        self.position += header.total_bytes();
+        self.expected = header.next_offset();
+        self.passed_one = true;
+        Ok(Some(ScannedBatch { position, batch }))
+    }
+
+    /// The next batch without passing it, where there is a good one.
+    pub(crate) fn peek_next(&mut self) -> Option<RecordBatch> {
+        let (position, expected, passed_one) = (self.position, self.expected, self.passed_one);
+        let found = self.next().ok().flatten();
+        (self.position, self.expected, self.passed_one) = (position, expected, passed_one);
+        found.map(|found| found.batch)
+    }
+
+    /// Whether the next batch can be had without reading more of the file.
+    pub(crate) fn is_buffered(&self) -> bool {
+        let buffered = self.buffered();
+        let length = BatchHeader::length_field(buffered).and_then(|length| usize::try_from(length).ok());
+        length.is_some_and(|length| BatchHeader::LOG_OVERHEAD_BYTES + length <= buffered.len())
+    }
+
+    /// An error that says where the walk stands.
+    pub(crate) fn corrupt(&self, source: Corruption) -> Error {
+        let path = self.file.path().to_path_buf();
+        Error::Corrupt { path, position: self.position, offset: self.expected, source }
+    }
+
+    /// Whether the header fits where it was found: inside the file, behind the batch before, near the base offset.
+    fn check_place(&self, header: &BatchHeader, left: u64) -> Result<(), Corruption> {
+        if header.total_bytes() > left {
+            return Err(Corruption::Truncated { needed: header.total_bytes(), available: left });
+        }
+        if header.base_offset() < self.expected {
+            let found = header.base_offset().to_i64();
+            return Err(Corruption::OffsetOrder { expected: self.expected, found });
+        }
+        if self.dense && self.passed_one && header.base_offset() > self.expected {
+            return Err(Corruption::MissingOffsets { from: self.expected, to: header.base_offset() });
+        }
+        if header.last_offset().delta_from(self.base).is_none_or(|delta| delta > DELTA_MAX) {
+            let value = header.last_offset().to_i64();
+            return Err(Corruption::Field { field: "baseOffset + lastOffsetDelta", value });
+        }
+        Ok(())
+    }
+
+    /// The next `bytes` bytes, which must lie before the end.
+    fn peek(&mut self, bytes: usize) -> Result<Slice> {
+        if self.buffered().len() < bytes {
+            let window = (self.window_bytes.max(bytes) as u64).min(self.end - self.position);
+            // The old window goes back to the pool first, so that a walk uses one buffer over and over.
+            self.window = Slice::default();
+            self.window = self.file.slice(self.position..self.position + window)?;
+            self.window_start = self.position;
+        }
+        let start = self.window.len() - self.buffered().len();
+        Ok(self.window.slice(start..start + bytes).expect("the window was just made to hold them"))
+    }
+
+    /// What is in memory from the current position on.
+    fn buffered(&self) -> &[u8] {
+        let passed = usize::try_from(self.position - self.window_start).unwrap_or(usize::MAX);
+        self.window.get(passed..).unwrap_or_default()
+    }
+
+    fn rest_is_zero(&self) -> Result<bool> {
+        let mut position = self.position;
+        while position < self.end {
+            let chunk = self.file.slice(position..self.end.min(position + WINDOW_BYTES as u64))?;
+            if chunk.iter().any(|&byte| byte != 0) {
+                return Ok(false);
+            }
+            position += chunk.len() as u64;
+        }
+        Ok(true)
+    }
+}
