@@ -1,0 +1,79 @@
+//! `.kafka_cleanshutdown`: a file whose presence says that every log in the directory was closed in order.
+//!
+//! It is made last at a close, and unlinked, with its directory synced, before the first byte is appended after an open;
+//! so whatever happens in between, its presence is never a lie. An open that only reads leaves it where it is.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::storage::{Storage, small_file};
+use crate::sync::{Acquire, Arc, AtomicBool, Mutex, Release};
+
+const FILE_NAME: &str = ".kafka_cleanshutdown";
+/// What Kafka writes into it; what matters is that the file exists.
+const CONTENTS: &[u8] = br#"{"version":0,"brokerEpoch":-1}"#;
+
+/// The marker of one log directory; see the [module](self).
+#[derive(Debug)]
+pub(crate) struct CleanMarker {
+    storage: Arc<dyn Storage>,
+    dir: PathBuf,
+    path: PathBuf,
+    /// Whether the marker is known to be gone: then appending costs one load.
+    is_gone: AtomicBool,
+    /// Held while it is removed, over the sync: the first appends wait for it, once per open.
+    removing: Mutex<()>,
+}
+
+impl CleanMarker {
+    /// The marker of `dir`, and whether it is there.
+    pub(crate) fn find(storage: &Arc<dyn Storage>, dir: &Path) -> Result<(CleanMarker, bool)> {
+        let path = dir.join(FILE_NAME);
+        let is_there = match storage.stat(&path) {
+            Ok(_) => true,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+            Err(error) => return Err(Error::io("look for", &path)(error)),
+        };
+        let marker = CleanMarker {
+            storage: Arc::clone(storage),
+            dir: dir.to_path_buf(),
+            path,
+            is_gone: AtomicBool::new(!is_there),
+            removing: Mutex::new(()),
+        };
+        Ok((marker, is_there))
+    }
+
+    /// Whether the marker is there: nothing has been appended since it was placed.
+    pub(crate) fn is_there(&self) -> bool {
+        !self.is_gone.load(Acquire)
+    }
+
+    /// Removes the marker for good, if it is still there. To be called before anything is changed in a log.
+    pub(crate) fn remove(&self) -> Result<()> {
+        if self.is_gone.load(Acquire) {
+            return Ok(());
+        }
+        let _removing = self.removing.lock();
+        if self.is_gone.load(Acquire) {
+            return Ok(());
+        }
+        match self.storage.remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                return Err(Error::io("remove", &self.path)(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
+        self.storage.sync_dir(&self.dir).map_err(Error::io("sync", &self.dir))?;
+        self.is_gone.store(true, Release);
+        Ok(())
+    }
+
+    /// Makes the marker, durably. Only once every log is closed.
+    pub(crate) fn place(&self) -> Result<()> {
+        small_file::replace(&*self.storage, &self.path, CONTENTS)?;
+        self.is_gone.store(false, Release);
+        Ok(())
+    }
+}

@@ -1,0 +1,80 @@
+//! A new partition's directory: everything that must be there before the first append.
+//!
+//! The directory, `partition.metadata`, `leader-epoch-checkpoint` with epoch 0, and the empty first segment, all synced,
+//! with their names, before this returns. A crash on the way leaves a directory that the next attempt completes: nothing
+//! can have been appended to it.
+
+use std::io::{self, IoSlice};
+use std::path::Path;
+
+use super::checkpoint_file;
+use super::config::TopicConfig;
+use super::log_dir::LogDir;
+use super::metadata_file;
+use super::partition_log::{Log, Opened};
+use crate::error::{Error, Result};
+use crate::offset::{LeaderEpoch, Offset, TopicPartition};
+use crate::segment::{LogSegment, SegmentPaths};
+use crate::storage::{Access, Storage};
+use crate::sync::Arc;
+use crate::uuid::Uuid;
+
+/// Creates a partition's directory and opens its empty log.
+pub(crate) fn create(
+    dir: &Arc<LogDir>,
+    name: TopicPartition,
+    topic_id: Uuid,
+    config: TopicConfig,
+) -> Result<Arc<Log>> {
+    let storage = dir.storage();
+    let path = dir.partition_path(&name);
+    storage.create_dir(&path).map_err(Error::io("create", &path))?;
+    let epochs = [(LeaderEpoch::ZERO, Offset::ZERO)];
+    write_new(storage, &path.join(metadata_file::FILE_NAME), &metadata_file::contents(topic_id))?;
+    write_new(storage, &path.join(checkpoint_file::EPOCHS), &checkpoint_file::epochs_contents(&epochs))?;
+    let first = SegmentPaths::new(&path, Offset::ZERO).log;
+    let active = match LogSegment::create(&dir.files, &path, Offset::ZERO) {
+        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
+            remove_if_empty(storage, &first)?;
+            LogSegment::create(&dir.files, &path, Offset::ZERO)?
+        }
+        created => created?,
+    };
+    storage.sync_dir(&path).map_err(Error::io("sync", &path))?;
+    storage.sync_dir(dir.path()).map_err(Error::io("sync", dir.path()))?;
+    let (slot, _) = dir.slots.slot(topic_id, name.partition());
+    let opened = Opened {
+        sealed: Vec::new(),
+        active: Arc::new(active),
+        index: None,
+        prepared: 0,
+        start: Offset::ZERO,
+        epoch: LeaderEpoch::ZERO,
+        unsaved_bytes: 0,
+        slot,
+    };
+    Ok(Log::new(dir, name, config, opened))
+}
+
+/// Writes and syncs a small file that nothing refers to yet, over what an interrupted attempt may have left.
+fn write_new(storage: &dyn Storage, path: &Path, contents: &str) -> Result<()> {
+    match storage.remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(Error::io("remove", path)(error));
+        }
+        Ok(()) | Err(_) => {}
+    }
+    let file = storage.open(path, Access::Create).map_err(Error::io("create", path))?;
+    file.write_at(0, &[IoSlice::new(contents.as_bytes())]).map_err(Error::io("write", path))?;
+    file.sync_data().map_err(Error::io("sync", path))
+}
+
+/// Removes what an interrupted attempt left, and refuses to touch a file with anything in it.
+fn remove_if_empty(storage: &dyn Storage, path: &Path) -> Result<()> {
+    let entry = storage.stat(path).map_err(Error::io("look at", path))?;
+    if entry.bytes > 0 {
+        let reason = format!("it holds {} bytes where a new partition is to be created", entry.bytes);
+        return Err(Error::InvalidFile { path: path.to_path_buf(), reason });
+    }
+    storage.remove_file(path).map_err(Error::io("remove", path))
+}

@@ -1,0 +1,50 @@
+//! Which logs want a checkpoint.
+//!
+//! A log asks after its first append since the last one, so an idle log is on nobody's list and costs nothing. It stays
+//! listed until a round finds that nothing was appended since the round before: then it is put to rest.
+
+use std::fmt;
+
+use crate::error::Result;
+use crate::sync::{Mutex, Weak};
+
+/// Something that can be checkpointed: a log.
+pub(crate) trait Checkpointed: fmt::Debug + Send + Sync {
+    /// Syncs the log, saves its indexes and notes its recovery point. `true`: there was something to do, so look again at
+    /// the next round; `false`: the log is at rest.
+    fn checkpoint(&self) -> Result<bool>;
+}
+
+/// The logs of one directory that want a checkpoint.
+#[derive(Debug, Default)]
+pub(crate) struct DueCheckpoints {
+    /// Held only to add and take, never during a checkpoint.
+    due: Mutex<Due>,
+}
+
+#[derive(Debug, Default)]
+struct Due {
+    logs: Vec<Weak<dyn Checkpointed>>,
+    is_armed: bool,
+}
+
+impl DueCheckpoints {
+    /// Adds a log; `true`: a round must be scheduled, because none is.
+    pub(crate) fn add(&self, log: Weak<dyn Checkpointed>) -> bool {
+        let mut due = self.due.lock();
+        due.logs.push(log);
+        !std::mem::replace(&mut due.is_armed, true)
+    }
+
+    /// Takes the list for a round, each log once.
+    pub(crate) fn take(&self) -> Vec<Weak<dyn Checkpointed>> {
+        let mut due = self.due.lock();
+        due.is_armed = false;
+        let mut logs = std::mem::take(&mut due.logs);
+        drop(due);
+        let address = |log: &Weak<dyn Checkpointed>| log.as_ptr().cast::<()>();
+        logs.sort_by_key(address);
+        logs.dedup_by_key(|log| address(log));
+        logs
+    }
+}

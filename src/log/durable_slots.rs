@@ -1,0 +1,230 @@
+//! `streamlog.durable`: how far each partition of a log directory was known to be on the device.
+//!
+//! Written after each sync, before anyone is told, and not synced itself: after a crash of the process it is exact, after a
+//! power cut it may be older than the truth, never newer. So a bad batch below a slot's offset is damage, and one above
+//! it is what an interrupted write looks like.
+//!
+//! ```text
+//! header, 32 bytes, big-endian              slot, 32 bytes
+//! 0           16        20         28  32   0          16          20               28  32
+//! +-----------+---------+----------+----+   +----------+-----------+----------------+----+
+//! | magic     | version | zero     |crc |   | topic id | partition | durable offset |crc |
+//! +-----------+---------+----------+----+   +----------+-----------+----------------+----+
+//!
+//! magic    "streamlog" and zeros
+//! version  1
+//! crc      CRC-32 (ISO HDLC) of the 28 bytes before it
+//! ```
+//!
+//! A slot lies inside one 512-byte sector, so it is written whole or not at all; a slot whose CRC does not match counts as
+//! free. Invariant: one slot per partition, and one writer per slot: the partition's sync round.
+
+use std::collections::HashMap;
+use std::io::{self, IoSlice};
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::offset::{Offset, PartitionId};
+use crate::storage::{Access, Storage, StorageFile};
+use crate::sync::{Arc, Mutex};
+use crate::uuid::Uuid;
+
+pub(crate) const FILE_NAME: &str = "streamlog.durable";
+const MAGIC: &[u8; 16] = b"streamlog\0\0\0\0\0\0\0";
+const VERSION: u32 = 1;
+const SLOT_BYTES: usize = size_of::<[u8; 16]>() + size_of::<u32>() + size_of::<u64>() + size_of::<u32>();
+/// The largest file that is read: a million partitions.
+const FILE_BYTES_MAX: u64 = 32 << 20;
+
+/// The slots of one log directory; see the [module](self).
+#[derive(Debug)]
+pub(crate) struct DurableSlots {
+    file: Arc<dyn StorageFile>,
+    /// Held only to find or take a slot, at open.
+    slots: Mutex<Slots>,
+}
+
+#[derive(Debug, Default)]
+struct Slots {
+    by_partition: HashMap<(Uuid, PartitionId), (u64, Offset)>,
+    /// Where the next slot goes.
+    end: u64,
+}
+
+/// One partition's slot.
+#[derive(Debug)]
+pub(crate) struct DurableSlot {
+    file: Arc<dyn StorageFile>,
+    position: u64,
+    topic_id: Uuid,
+    partition: PartitionId,
+}
+
+impl DurableSlots {
+    /// Opens the file of a log directory, or makes it. A damaged header is written again: each slot has a CRC of its own.
+    /// The caller syncs the directory.
+    pub(crate) fn open(storage: &dyn Storage, log_dir: &Path) -> Result<DurableSlots> {
+        let path = log_dir.join(FILE_NAME);
+        let file = match storage.open(&path, Access::Write) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => storage.open(&path, Access::Create),
+            opened => opened,
+        };
+        let file: Arc<dyn StorageFile> = Arc::from(file.map_err(Error::io("open", &path))?);
+        let bytes = file.bytes().map_err(Error::io("read the size of", &path))?;
+        if bytes > FILE_BYTES_MAX {
+            let reason = format!("it has {bytes} bytes, over the limit of {FILE_BYTES_MAX}");
+            return Err(Error::InvalidFile { path, reason });
+        }
+        let contents = file.slice(0..bytes).map_err(Error::io("read", &path))?;
+        let mut slots = Slots { end: SLOT_BYTES as u64, ..Slots::default() };
+        match read_header(&contents) {
+            Some(VERSION) => slots.read(contents.get(SLOT_BYTES..).unwrap_or_default()),
+            Some(found) => {
+                let (found, supported) = (i64::from(found), i64::from(VERSION));
+                return Err(Error::UnsupportedVersion { path, found, supported });
+            }
+            None => {
+                file.write_at(0, &[IoSlice::new(&header())]).map_err(Error::io("write", &path))?;
+                slots.read(contents.get(SLOT_BYTES..).unwrap_or_default());
+            }
+        }
+        Ok(DurableSlots { file, slots: Mutex::new(slots) })
+    }
+
+    /// A partition's slot, and the offset it holds; a new slot holds none.
+    pub(crate) fn slot(&self, topic_id: Uuid, partition: PartitionId) -> (DurableSlot, Option<Offset>) {
+        let mut slots = self.slots.lock();
+        let (position, durable) = match slots.by_partition.get(&(topic_id, partition)) {
+            Some(&(position, durable)) => (position, Some(durable)),
+            None => {
+                let position = slots.end;
+                slots.end += SLOT_BYTES as u64;
+                slots.by_partition.insert((topic_id, partition), (position, Offset::ZERO));
+                (position, None)
+            }
+        };
+        (DurableSlot { file: Arc::clone(&self.file), position, topic_id, partition }, durable)
+    }
+}
+
+impl Slots {
+    fn read(&mut self, bytes: &[u8]) {
+        for slot in bytes.chunks(SLOT_BYTES) {
+            if let Some((key, durable)) = read_slot(slot) {
+                self.by_partition.insert(key, (self.end, durable));
+            }
+            self.end += SLOT_BYTES as u64;
+        }
+    }
+}
+
+impl DurableSlot {
+    /// Notes that everything below `durable` is on the device.
+    pub(crate) fn write(&self, durable: Offset) -> io::Result<()> {
+        let mut bytes = Vec::with_capacity(SLOT_BYTES);
+        bytes.extend_from_slice(self.topic_id.as_bytes());
+        bytes.extend_from_slice(&u32::from(self.partition).to_be_bytes());
+        bytes.extend_from_slice(&u64::from(durable).to_be_bytes());
+        bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
+        self.file.write_at(self.position, &[IoSlice::new(&bytes)])
+    }
+}
+
+fn header() -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(SLOT_BYTES);
+    bytes.extend_from_slice(MAGIC);
+    bytes.extend_from_slice(&VERSION.to_be_bytes());
+    bytes.extend_from_slice(&0_u64.to_be_bytes());
+    bytes.extend_from_slice(&crc32fast::hash(&bytes).to_be_bytes());
+    bytes
+}
+
+/// The version in a header, or `None` where there is no whole one.
+fn read_header(bytes: &[u8]) -> Option<u32> {
+    let body = checked_body(bytes.get(..SLOT_BYTES)?)?;
+    let version = body.strip_prefix(MAGIC)?.first_chunk()?;
+    Some(u32::from_be_bytes(*version))
+}
+
+fn read_slot(bytes: &[u8]) -> Option<((Uuid, PartitionId), Offset)> {
+    let body = checked_body(bytes)?;
+    let (topic_id, body) = body.split_first_chunk()?;
+    let (partition, body) = body.split_first_chunk()?;
+    let partition = PartitionId::try_from(u32::from_be_bytes(*partition)).ok()?;
+    let durable = Offset::try_from(u64::from_be_bytes(*body.first_chunk()?)).ok()?;
+    Some(((Uuid::from_bytes(*topic_id), partition), durable))
+}
+
+/// What the CRC at the end guards, if it matches.
+fn checked_body(bytes: &[u8]) -> Option<&[u8]> {
+    let (body, crc) = bytes.split_last_chunk()?;
+    (body.len() + crc.len() == SLOT_BYTES && crc32fast::hash(body) == u32::from_be_bytes(*crc))
+        .then_some(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::MemoryStorage;
+
+    const DIR: &str = "d";
+
+    fn storage() -> MemoryStorage {
+        let storage = MemoryStorage::new();
+        storage.create_dir(Path::new(DIR)).unwrap();
+        storage
+    }
+
+    fn durable(storage: &MemoryStorage, partition: u32) -> Option<Offset> {
+        let partition = PartitionId::try_from(partition).unwrap();
+        DurableSlots::open(storage, Path::new(DIR)).unwrap().slot(Uuid::CATALOG, partition).1
+    }
+
+    #[test]
+    fn offsets_are_there_after_a_reopen_each_in_its_slot() {
+        let storage = storage();
+        let slots = DurableSlots::open(&storage, Path::new(DIR)).unwrap();
+        for number in 0..3 {
+            let partition = PartitionId::try_from(number).unwrap();
+            let (slot, before) = slots.slot(Uuid::CATALOG, partition);
+            assert_eq!(before, None);
+            slot.write(Offset::from(100 + number)).unwrap();
+        }
+        for number in 0..3 {
+            assert_eq!(durable(&storage, number), Some(Offset::from(100 + number)));
+        }
+        assert_eq!(durable(&storage, 3), None);
+    }
+
+    #[test]
+    fn any_flipped_byte_of_a_slot_makes_it_unknown_and_no_other() {
+        for position in 0..SLOT_BYTES as u64 {
+            let storage = storage();
+            let slots = DurableSlots::open(&storage, Path::new(DIR)).unwrap();
+            for number in 0..2 {
+                let partition = PartitionId::try_from(number).unwrap();
+                slots.slot(Uuid::CATALOG, partition).0.write(Offset::from(9)).unwrap();
+            }
+            let byte = slots.file.slice(32 + position..33 + position).unwrap()[0];
+            slots.file.write_at(32 + position, &[IoSlice::new(&[byte ^ 0x10])]).unwrap();
+            assert_eq!(durable(&storage, 0), None, "byte {position}");
+            assert_eq!(durable(&storage, 1), Some(Offset::from(9)));
+        }
+    }
+
+    #[test]
+    fn a_newer_version_is_refused_and_a_damaged_header_costs_no_slot() {
+        let storage = storage();
+        let slots = DurableSlots::open(&storage, Path::new(DIR)).unwrap();
+        slots.slot(Uuid::CATALOG, PartitionId::ZERO).0.write(Offset::from(9)).unwrap();
+        let mut newer = header()[..SLOT_BYTES - 4].to_vec();
+        newer[19] = 2;
+        newer.extend_from_slice(&crc32fast::hash(&newer).to_be_bytes());
+        slots.file.write_at(0, &[IoSlice::new(&newer)]).unwrap();
+        let error = DurableSlots::open(&storage, Path::new(DIR)).unwrap_err();
+        assert!(matches!(error, Error::UnsupportedVersion { found: 2, supported: 1, .. }), "{error}");
+        slots.file.write_at(0, &[IoSlice::new(&[0xff])]).unwrap();
+        assert_eq!(durable(&storage, 0), Some(Offset::from(9)));
+        assert_eq!(read_header(&slots.file.slice(0..32).unwrap()), Some(VERSION));
+    }
+}

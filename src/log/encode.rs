@@ -1,0 +1,101 @@
+//! Records to the batches of one append.
+//!
+//! Every record is checked before a byte of any is written: a call with one bad record appends nothing. Batches are cut at
+//! about [`BATCH_BYTES`], so that encoding, checksum and write each find the bytes in the cache, whatever the size of
+//! the call; all of them go out in one write.
+
+use crossbeam::queue::ArrayQueue;
+
+use super::config::TopicConfig;
+use crate::error::{Error, Result};
+use crate::offset::{Timestamp, TopicPartition};
+use crate::record::{BatchBuilder, Compression, EncodedBatch, Record};
+use crate::sync::OnceLock;
+
+/// The size at which a batch is closed, uncompressed.
+const BATCH_BYTES: usize = 64 << 10;
+/// Buffers kept for the next append, by the whole process.
+const SPARE_BUFFERS: usize = 32;
+/// Larger buffers are freed rather than kept.
+const SPARE_BYTES_MAX: usize = 2 * BATCH_BYTES;
+
+/// Encodes `records` for a partition; those without a timestamp get `now`.
+pub(crate) fn encode(
+    name: &TopicPartition,
+    config: &TopicConfig,
+    records: &[Record<'_>],
+    compression: Compression,
+    now: Timestamp,
+) -> Result<Vec<EncodedBatch>> {
+    let bytes_max = BATCH_BYTES.min(usize::try_from(config.max_message_bytes).unwrap_or(usize::MAX));
+    let begin = || {
+        let buffer = spare().pop().unwrap_or_default();
+        BatchBuilder::with_buffer(compression, buffer).timestamp_type(config.timestamp_type)
+    };
+    let mut batches = Vec::with_capacity(1);
+    let mut builder = begin();
+    let mut bytes = 0;
+    for record in records {
+        check_place(name, record)?;
+        if !builder.is_empty() && builder.encoded_bytes_with(record, now) > bytes_max {
+            let full = std::mem::replace(&mut builder, begin());
+            batches.push(finish(full, config, &mut bytes)?);
+        }
+        builder.append(record, now)?;
+    }
+    batches.push(finish(builder, config, &mut bytes)?);
+    Ok(batches)
+}
+
+/// Keeps the buffers of batches that have been written.
+pub(crate) fn recycle(batches: Vec<EncodedBatch>) {
+    for batch in batches {
+        let buffer = batch.into_bytes();
+        if buffer.capacity() <= SPARE_BYTES_MAX {
+            // A full queue means that enough are kept.
+            let _ = spare().push(buffer);
+        }
+    }
+}
+
+fn finish(builder: BatchBuilder, config: &TopicConfig, append_bytes: &mut u64) -> Result<EncodedBatch> {
+    let batch = builder.build()?;
+    let bytes = batch.bytes().len() as u64;
+    check_sizes(bytes, append_bytes, config)?;
+    Ok(batch)
+}
+
+/// Refuses a batch over `max.message.bytes`, and an append that it takes over `segment.bytes`.
+pub(crate) fn check_sizes(bytes: u64, append_bytes: &mut u64, config: &TopicConfig) -> Result<()> {
+    let limit = u64::from(config.max_message_bytes);
+    if bytes > limit {
+        return Err(Error::BatchTooLarge { bytes, limit });
+    }
+    *append_bytes += bytes;
+    let limit = u64::from(config.segment_bytes);
+    if *append_bytes > limit {
+        return Err(Error::AppendTooLarge { bytes: *append_bytes, limit });
+    }
+    Ok(())
+}
+
+fn check_place(name: &TopicPartition, record: &Record<'_>) -> Result<()> {
+    if let Some(topic) = record.topic_name()
+        && topic != name.topic()
+    {
+        return Err(Error::WrongTopic { record_topic: topic.to_owned(), topic: name.topic().to_owned() });
+    }
+    match record.partition_number() {
+        Some(partition) if name.partition() != partition => Err(Error::WrongPartition {
+            topic: name.topic().to_owned(),
+            record_partition: partition,
+            partition: name.partition(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn spare() -> &'static ArrayQueue<Vec<u8>> {
+    static SPARE: OnceLock<ArrayQueue<Vec<u8>>> = OnceLock::new();
+    SPARE.get_or_init(|| ArrayQueue::new(SPARE_BUFFERS))
+}

@@ -1,0 +1,327 @@
+//! A log directory: what the partitions in it share.
+//!
+//! One broker at a time holds it, by an operating-system lock. It has an id, the marker of a clean shutdown, the durable
+//! slots, and Kafka's checkpoints of recovery points and high watermarks, by partition.
+//!
+//! A crash leaves the directory without the marker, and its checkpoints as they were last replaced.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::checkpoint_file::{self, OffsetsByPartition};
+use super::clean_marker::CleanMarker;
+use super::due::{Checkpointed, DueCheckpoints};
+use super::durable_slots::DurableSlots;
+use super::meta_properties;
+use crate::clock::{Clock, Timers};
+use crate::error::{Error, Result};
+use crate::offset::{Offset, TopicPartition};
+use crate::storage::{Access, EntryKind, OpenFiles, Storage, StorageLock};
+use crate::sync::{Arc, Mutex, Weak};
+use crate::uuid::Uuid;
+
+const LOCK_FILE: &str = ".lock";
+const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
+const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
+const LOG_STARTS: &str = "log-start-offset-checkpoint";
+
+/// The settings that all partitions of a broker share.
+#[derive(Debug, Clone)]
+pub(crate) struct LogDirConfig {
+    /// See [`BrokerConfig::checkpoint_interval`](crate::BrokerConfig::checkpoint_interval()).
+    pub(crate) checkpoint_interval: Duration,
+    /// See [`BrokerConfig::checkpoint_bytes`](crate::BrokerConfig::checkpoint_bytes()).
+    pub(crate) checkpoint_bytes: u64,
+    /// How sealed segments are read.
+    pub(crate) sealed_access: Access,
+}
+
+/// A log directory; see the [module](self).
+#[derive(Debug)]
+pub(crate) struct LogDir {
+    path: PathBuf,
+    id: Uuid,
+    was_clean: bool,
+    pub(crate) config: LogDirConfig,
+    pub(crate) files: Arc<OpenFiles>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) timers: Arc<Timers>,
+    pub(crate) random: Arc<Mutex<fastrand::Rng>>,
+    pub(crate) marker: CleanMarker,
+    pub(crate) slots: DurableSlots,
+    log_starts: OffsetsByPartition,
+    /// Recovery point and high watermark by partition; those of partitions that are not open stay as they were read.
+    checkpoints: Mutex<Checkpoints>,
+    due: DueCheckpoints,
+    /// Files that could not be understood, and were taken for empty.
+    ignored: Vec<Error>,
+    lock: Mutex<Option<StorageLock>>,
+}
+
+#[derive(Debug, Default)]
+struct Checkpoints {
+    recovery_points: OffsetsByPartition,
+    high_watermarks: OffsetsByPartition,
+}
+
+impl LogDir {
+    /// Opens the directory at `path`, making it where there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotADirectory`], [`Error::Locked`], [`Error::UnsupportedVersion`], [`Error::InvalidFile`] for a
+    /// `meta.properties` that makes no sense, and [`Error::Io`].
+    pub(crate) fn open(
+        path: &Path,
+        config: LogDirConfig,
+        files: Arc<OpenFiles>,
+        clock: Arc<dyn Clock>,
+        timers: Arc<Timers>,
+        random: Arc<Mutex<fastrand::Rng>>,
+    ) -> Result<LogDir> {
+        let storage = Arc::clone(files.storage());
+        match storage.stat(path) {
+            Ok(entry) if entry.kind != EntryKind::Directory => {
+                return Err(Error::NotADirectory { path: path.to_path_buf() });
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => create_dir_durably(&*storage, path)?,
+            Err(error) => return Err(Error::io("open", path)(error)),
+        }
+        warn_of_network(&*storage, path);
+        let lock_path = path.join(LOCK_FILE);
+        let lock = storage.lock(&lock_path).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock => Error::Locked { path: path.to_path_buf() },
+            _ => Error::io("lock", &lock_path)(error),
+        })?;
+        let id = meta_properties::open(&*storage, path, &random)?;
+        let (marker, was_clean) = CleanMarker::find(&storage, path)?;
+        let mut ignored = Vec::new();
+        let mut read = |name: &str| {
+            let read = checkpoint_file::read_offsets(&*storage, &path.join(name));
+            // A checkpoint only says where to begin: without one, everything is looked at.
+            read.map_err(|error| ignored.push(error)).ok().flatten().unwrap_or_default()
+        };
+        let checkpoints =
+            Checkpoints { recovery_points: read(RECOVERY_POINTS), high_watermarks: read(HIGH_WATERMARKS) };
+        let log_starts = read(LOG_STARTS);
+        let slots = DurableSlots::open(&*storage, path)?;
+        storage.sync_dir(path).map_err(Error::io("sync", path))?;
+        Ok(LogDir {
+            path: path.to_path_buf(),
+            id,
+            was_clean,
+            config,
+            files,
+            clock,
+            timers,
+            random,
+            marker,
+            slots,
+            log_starts,
+            checkpoints: Mutex::new(checkpoints),
+            due: DueCheckpoints::default(),
+            ignored,
+            lock: Mutex::new(Some(lock)),
+        })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Whether the marker of a clean shutdown was there when the directory was opened.
+    pub(crate) fn was_clean(&self) -> bool {
+        self.was_clean
+    }
+
+    pub(crate) fn storage(&self) -> &dyn Storage {
+        &**self.files.storage()
+    }
+
+    /// Checkpoint files that could not be understood when the directory was opened.
+    pub(crate) fn ignored_files(&self) -> &[Error] {
+        &self.ignored
+    }
+
+    /// Where the partition's files are.
+    pub(crate) fn partition_path(&self, name: &TopicPartition) -> PathBuf {
+        self.path.join(name.to_string())
+    }
+
+    /// The names of the directories in it.
+    pub(crate) fn directories(&self) -> Result<Vec<String>> {
+        let entries = self.storage().list(&self.path).map_err(Error::io("list", &self.path))?;
+        let directories = entries.into_iter().filter(|entry| entry.kind == EntryKind::Directory);
+        Ok(directories.map(|entry| entry.name.to_string_lossy().into_owned()).collect())
+    }
+
+    /// What was known to be synced, log and indexes, at the last checkpoint.
+    pub(crate) fn recovery_point(&self, name: &TopicPartition) -> Option<Offset> {
+        self.checkpoints.lock().recovery_points.get(name).copied()
+    }
+
+    /// The first readable offset, where deletion has moved it past a segment's base.
+    pub(crate) fn log_start(&self, name: &TopicPartition) -> Option<Offset> {
+        self.log_starts.get(name).copied()
+    }
+
+    /// Notes a partition's recovery point and high watermark for the next [`write_checkpoints`](Self::write_checkpoints).
+    pub(crate) fn set_checkpoint(
+        &self,
+        name: &TopicPartition,
+        recovery_point: Offset,
+        high_watermark: Offset,
+    ) {
+        let mut checkpoints = self.checkpoints.lock();
+        checkpoints.recovery_points.insert(name.clone(), recovery_point);
+        checkpoints.high_watermarks.insert(name.clone(), high_watermark);
+    }
+
+    /// Replaces the checkpoint files by what was noted.
+    pub(crate) fn write_checkpoints(&self) -> Result<()> {
+        let (points, watermarks) = {
+            let checkpoints = self.checkpoints.lock();
+            (checkpoints.recovery_points.clone(), checkpoints.high_watermarks.clone())
+        };
+        checkpoint_file::write_offsets(self.storage(), &self.path.join(RECOVERY_POINTS), &points)?;
+        checkpoint_file::write_offsets(self.storage(), &self.path.join(HIGH_WATERMARKS), &watermarks)
+    }
+
+    /// Asks for a checkpoint of `log` within `delay`.
+    pub(crate) fn request_checkpoint(self: &Arc<Self>, log: Weak<dyn Checkpointed>, delay: Duration) {
+        if self.due.add(log) || delay.is_zero() {
+            let dir = Arc::downgrade(self);
+            self.timers.schedule(self.clock.monotonic().saturating_add(delay), move || {
+                if let Some(dir) = dir.upgrade() {
+                    dir.run_checkpoints();
+                }
+            });
+        }
+    }
+
+    /// Checkpoints every log that asked for it, then replaces the checkpoint files once.
+    fn run_checkpoints(self: &Arc<Self>) {
+        let mut is_written = true;
+        for log in self.due.take() {
+            let Some(alive) = log.upgrade() else { continue };
+            match alive.checkpoint() {
+                Ok(true) => self.request_checkpoint(log, self.config.checkpoint_interval),
+                Ok(false) => continue,
+                Err(error) => {
+                    log::warn!("a checkpoint in {} failed: {error}", self.path.display());
+                    continue;
+                }
+            }
+            is_written = false;
+        }
+        if !is_written && let Err(error) = self.write_checkpoints() {
+            // The old checkpoint still holds: recovery only has more to look at.
+            log::warn!("cannot replace the checkpoints in {}: {error}", self.path.display());
+        }
+    }
+
+    /// Ends the work on the directory: its checkpoints are replaced, and where all of its logs were closed in order
+    /// (`is_whole`), the marker that says so is placed. Where nothing was ever changed, nothing is written.
+    pub(crate) fn close(&self, is_whole: bool) -> Result<()> {
+        let closed = if self.marker.is_there() {
+            Ok(())
+        } else {
+            self.write_checkpoints().and_then(|()| if is_whole { self.marker.place() } else { Ok(()) })
+        };
+        self.unlock();
+        closed
+    }
+
+    /// Lets go of the directory: another broker may open it.
+    pub(crate) fn unlock(&self) {
+        *self.lock.lock() = None;
+    }
+}
+
+/// Creates a directory, with those above it that are missing, so that a power cut leaves all of them.
+fn create_dir_durably(storage: &dyn Storage, path: &Path) -> Result<()> {
+    let missing: Vec<&Path> = path
+        .ancestors()
+        .take_while(|dir| !dir.as_os_str().is_empty())
+        .take_while(|dir| storage.stat(dir).is_err())
+        .collect();
+    storage.create_dir(path).map_err(Error::io("create", path))?;
+    for dir in missing.into_iter().rev() {
+        let parent = match dir.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+            Some(parent) => parent,
+            None => continue,
+        };
+        storage.sync_dir(parent).map_err(Error::io("sync", parent))?;
+    }
+    Ok(())
+}
+
+fn warn_of_network(storage: &dyn Storage, path: &Path) {
+    if storage.is_network(path).unwrap_or(false) {
+        log::warn!(
+            "log directory {} is on a network file system: its locks and syncs may not mean what they say",
+            path.display()
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::ManualClock;
+    use crate::offset::{PartitionId, Timestamp};
+    use crate::storage::MemoryStorage;
+
+    fn open(storage: &MemoryStorage, path: &str) -> Result<LogDir> {
+        let config = LogDirConfig {
+            checkpoint_interval: Duration::from_secs(60),
+            checkpoint_bytes: 1 << 20,
+            sealed_access: Access::Map,
+        };
+        let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0)));
+        let files = OpenFiles::new(Arc::new(storage.clone()), 8);
+        let random = Arc::new(Mutex::new(fastrand::Rng::with_seed(1)));
+        LogDir::open(Path::new(path), config, files, clock, Arc::default(), random)
+    }
+
+    #[test]
+    fn a_directory_is_held_by_one_at_a_time() {
+        let storage = MemoryStorage::new();
+        let held = open(&storage, "a/b").unwrap();
+        assert!(matches!(open(&storage, "a/b"), Err(Error::Locked { .. })));
+        held.unlock();
+        assert_eq!(open(&storage, "a/b").unwrap().id(), held.id());
+    }
+
+    #[test]
+    fn a_file_in_its_place_is_named() {
+        let storage = MemoryStorage::new();
+        storage.open(Path::new("f"), Access::Create).unwrap();
+        assert!(matches!(open(&storage, "f"), Err(Error::NotADirectory { .. })));
+    }
+
+    #[test]
+    fn checkpoints_read_back_and_a_damaged_one_is_reported_and_ignored() {
+        let storage = MemoryStorage::new();
+        let name = TopicPartition::new("t", PartitionId::ZERO);
+        let dir = open(&storage, "d").unwrap();
+        dir.set_checkpoint(&name, Offset::from(5), Offset::from(7));
+        dir.write_checkpoints().unwrap();
+        dir.unlock();
+        let dir = open(&storage, "d").unwrap();
+        assert_eq!(dir.recovery_point(&name), Some(Offset::from(5)));
+        dir.unlock();
+        crate::storage::small_file::replace(&storage, &Path::new("d").join(RECOVERY_POINTS), b"nonsense")
+            .unwrap();
+        let dir = open(&storage, "d").unwrap();
+        assert_eq!(dir.recovery_point(&name), None);
+        assert_eq!(dir.ignored_files().len(), 1);
+    }
+}

@@ -1,0 +1,109 @@
+//! `meta.properties`: whose log directory this is, and by which version of the layout.
+//!
+//! Java properties, as Kafka writes them: `version=1`, `cluster.id`, `node.id`, `directory.id`. Kafka's older form
+//! (`version=0`, `broker.id`) is read too, and replaced by the newer one when it lacks a directory id. Properties that
+//! are not known here are kept.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::storage::{Storage, small_file};
+use crate::sync::Mutex;
+use crate::uuid::Uuid;
+
+const FILE_NAME: &str = "meta.properties";
+/// The newest version that is understood.
+const VERSION: i64 = 1;
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+/// Reads a log directory's id, making the file where there is none.
+pub(crate) fn open(storage: &dyn Storage, dir: &Path, random: &Mutex<fastrand::Rng>) -> Result<Uuid> {
+    let path = dir.join(FILE_NAME);
+    let mut properties = match small_file::read(storage, &path, FILE_BYTES_MAX)? {
+        Some(bytes) => parse(&bytes).map_err(|reason| Error::InvalidFile { path: path.clone(), reason })?,
+        None => {
+            let cluster = Uuid::random(&mut random.lock());
+            let new = [("version", VERSION.to_string()), ("cluster.id", cluster.to_string())];
+            let node = ("node.id", "0".to_owned());
+            new.into_iter().chain([node]).map(|(name, value)| (name.to_owned(), value)).collect()
+        }
+    };
+    let invalid = |reason: String| Error::InvalidFile { path: path.clone(), reason };
+    let value = |name: &str| properties.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let version = value("version").ok_or_else(|| invalid("it has no version".to_owned()))?;
+    let version: i64 = version.parse().map_err(|_| invalid(format!("version {version:?} is no number")))?;
+    if !(0..=VERSION).contains(&version) {
+        return Err(Error::UnsupportedVersion { path, found: version, supported: VERSION });
+    }
+    if let Some(id) = value("directory.id") {
+        return Uuid::parse(id).ok_or_else(|| invalid(format!("directory.id {id:?} is no UUID")));
+    }
+    let id = Uuid::random(&mut random.lock());
+    let node = value("broker.id").or(value("node.id")).unwrap_or("0").to_owned();
+    properties.retain(|(name, _)| !matches!(name.as_str(), "version" | "broker.id" | "node.id"));
+    let renewed = [("version", VERSION.to_string()), ("node.id", node), ("directory.id", id.to_string())];
+    properties.extend(renewed.map(|(name, value)| (name.to_owned(), value)));
+    let lines: String = properties.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+    small_file::replace(storage, &path, lines.as_bytes())?;
+    Ok(id)
+}
+
+fn parse(bytes: &[u8]) -> std::result::Result<Vec<(String, String)>, String> {
+    let text = str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', '!']));
+    lines
+        .map(|line| {
+            let (name, value) = line.split_once('=').ok_or_else(|| format!("line {line:?} has no '='"))?;
+            Ok((name.trim().to_owned(), value.trim().to_owned()))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::MemoryStorage;
+
+    fn open_with(contents: Option<&str>) -> (MemoryStorage, Result<Uuid>) {
+        let storage = MemoryStorage::new();
+        let dir = Path::new("d");
+        storage.create_dir(dir).unwrap();
+        if let Some(contents) = contents {
+            small_file::replace(&storage, &dir.join(FILE_NAME), contents.as_bytes()).unwrap();
+        }
+        let opened = open(&storage, dir, &Mutex::new(fastrand::Rng::with_seed(1)));
+        (storage, opened)
+    }
+
+    #[test]
+    fn a_new_directory_gets_an_id_that_stays() {
+        let (storage, id) = open_with(None);
+        let again = open(&storage, Path::new("d"), &Mutex::new(fastrand::Rng::with_seed(2))).unwrap();
+        assert_eq!(again, id.unwrap());
+        let bytes = small_file::read(&storage, Path::new("d/meta.properties"), 1000).unwrap().unwrap();
+        let text = String::from_utf8(bytes).unwrap();
+        assert!(text.contains("version=1\n") && text.contains("node.id=0\n"), "{text}");
+    }
+
+    #[test]
+    fn kafkas_files_are_read() {
+        let id = "MkU3OEVBNTcwNTJENDM2Qg";
+        let (_, opened) =
+            open_with(Some(&format!("#\n#Thu\nnode.id=4\ndirectory.id={id}\nversion=1\ncluster.id=x\n")));
+        assert_eq!(opened.unwrap().to_string(), id);
+        let (storage, opened) = open_with(Some("version=0\nbroker.id=3\ncluster.id=x\n"));
+        assert!(opened.is_ok());
+        let bytes = small_file::read(&storage, Path::new("d/meta.properties"), 1000).unwrap().unwrap();
+        assert!(String::from_utf8(bytes).unwrap().contains("node.id=3\n"));
+    }
+
+    #[test]
+    fn another_version_and_nonsense_are_refused() {
+        let (_, opened) = open_with(Some("version=2\n"));
+        assert!(matches!(opened, Err(Error::UnsupportedVersion { found: 2, supported: 1, .. })));
+        for contents in ["", "version=x\n", "version\n", "version=1\ndirectory.id=short\n"] {
+            let (_, opened) = open_with(Some(contents));
+            assert!(matches!(opened, Err(Error::InvalidFile { .. })), "{contents:?}");
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! `partition.metadata`: to which topic, by id, a partition's directory belongs.
+//!
+//! Text, as Kafka writes it: `version: 0`, `topic_id: <uuid>`, no newline at the end. It exists before the first append, so
+//! that a directory left by a topic of the same name is never taken for this one's.
+
+use std::path::Path;
+
+use crate::error::{Error, Result};
+use crate::storage::{Storage, small_file};
+use crate::uuid::Uuid;
+
+pub(crate) const FILE_NAME: &str = "partition.metadata";
+const FILE_BYTES_MAX: u64 = 4096;
+
+/// What the file of a topic's partitions holds.
+pub(crate) fn contents(topic_id: Uuid) -> String {
+    format!("version: 0\ntopic_id: {topic_id}")
+}
+
+/// Checks that the directory is the topic's. A missing or unreadable file is written anew, because the catalog knows
+/// better; `true` says so.
+pub(crate) fn check(storage: &dyn Storage, partition_dir: &Path, topic_id: Uuid) -> Result<bool> {
+    let path = partition_dir.join(FILE_NAME);
+    let bytes = match small_file::read(storage, &path, FILE_BYTES_MAX) {
+        Ok(bytes) => bytes.unwrap_or_default(),
+        Err(error) if error.is_corruption() => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    match parse(&bytes) {
+        Some(found) if found == topic_id => Ok(false),
+        Some(found) => {
+            let reason = format!("the directory belongs to topic id {found}, not to {topic_id}");
+            Err(Error::InvalidFile { path, reason })
+        }
+        None => {
+            small_file::replace(storage, &path, contents(topic_id).as_bytes())?;
+            Ok(true)
+        }
+    }
+}
+
+fn parse(bytes: &[u8]) -> Option<Uuid> {
+    let mut lines = str::from_utf8(bytes).ok()?.lines();
+    (lines.next()?.trim() == "version: 0").then_some(())?;
+    Uuid::parse(lines.next()?.strip_prefix("topic_id:")?.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::MemoryStorage;
+
+    #[test]
+    fn another_topics_directory_is_refused_and_a_damaged_file_mended() {
+        let storage = MemoryStorage::new();
+        let dir = Path::new("t-0");
+        storage.create_dir(dir).unwrap();
+        let own = Uuid::random(&mut fastrand::Rng::with_seed(1));
+        assert!(check(&storage, dir, own).unwrap(), "a missing file is written");
+        assert!(!check(&storage, dir, own).unwrap());
+        let error = check(&storage, dir, Uuid::CATALOG).unwrap_err();
+        assert!(error.to_string().contains(&own.to_string()), "{error}");
+        small_file::replace(&storage, &dir.join(FILE_NAME), b"version: 7").unwrap();
+        assert!(check(&storage, dir, own).unwrap());
+        assert!(!check(&storage, dir, own).unwrap());
+    }
+}

@@ -1,0 +1,176 @@
+//! A partition's log: what its appends, reads, syncs and checkpoints share.
+//!
+//! One writer at a time, and any number of readers that wait for nobody. The writer publishes the end offset after the
+//! bytes are there; a reader loads the end first, then the list of segments, and so never looks for what is not.
+//!
+//! Lock order: `checkpointing` → writer → `unsynced`. A sync round holds none of them.
+//!
+//! Invariants: start ≤ durable ≤ end; durable and end never go back while the log is open.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::config::TopicConfig;
+use super::due::Checkpointed;
+use super::durable_slots::DurableSlot;
+use super::group_commit::GroupCommit;
+use super::log_dir::LogDir;
+use super::segments::SegmentList;
+use super::writer::{Writer, draw_jitter};
+use crate::error::{Error, Result};
+use crate::metrics::LogCounters;
+use crate::offset::{LeaderEpoch, Offset, TopicPartition};
+use crate::segment::{IndexWriter, LogSegment};
+use crate::sync::{
+    Acquire, Arc, ArcSwap, AtomicBool, AtomicU64, CachePadded, Mutex, OnceLock, Release, Weak,
+};
+
+/// A partition's log; see the [module](self).
+#[derive(Debug)]
+pub(crate) struct Log {
+    pub(super) name: TopicPartition,
+    pub(super) path: PathBuf,
+    pub(super) config: TopicConfig,
+    pub(super) dir: Arc<LogDir>,
+    /// The log itself, for those who are told of it.
+    pub(super) this: Weak<Log>,
+    pub(super) segments: ArcSwap<SegmentList>,
+    start: Offset,
+    end: CachePadded<AtomicU64>,
+    durable: CachePadded<AtomicU64>,
+    pub(super) writer: Mutex<Writer>,
+    pub(super) group: GroupCommit,
+    /// Segments that were rolled before they were synced; guarded against the sync round that takes them.
+    pub(super) unsynced: Mutex<Vec<Arc<LogSegment>>>,
+    /// Whether the directory has entries that a power cut would lose.
+    pub(super) dir_is_unsynced: AtomicBool,
+    /// Whether a sync was asked for since room was last made.
+    pub(super) sync_is_wanted: AtomicBool,
+    /// Held during a checkpoint, over its syncs: one at a time.
+    pub(super) checkpointing: Mutex<()>,
+    pub(super) slot: DurableSlot,
+    pub(super) poison: OnceLock<Arc<Error>>,
+    pub(super) is_closed: AtomicBool,
+    pub(super) counters: LogCounters,
+}
+
+/// What an open or a creation found, from which the log goes on.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) sealed: Vec<Arc<LogSegment>>,
+    pub(super) active: Arc<LogSegment>,
+    /// The active segment's index, where it is already in memory.
+    pub(super) index: Option<IndexWriter>,
+    /// The length of the active file, which reads as zeros behind the log's end.
+    pub(super) prepared: u64,
+    pub(super) start: Offset,
+    pub(super) epoch: LeaderEpoch,
+    /// Bytes behind the recovery point, for which a checkpoint is due.
+    pub(super) unsaved_bytes: u64,
+    pub(super) slot: DurableSlot,
+}
+
+impl Log {
+    /// The log of what was opened; all of it is durable.
+    pub(super) fn new(
+        dir: &Arc<LogDir>,
+        name: TopicPartition,
+        config: TopicConfig,
+        opened: Opened,
+    ) -> Arc<Log> {
+        let Opened { sealed, active, index, prepared, start, epoch, unsaved_bytes, slot } = opened;
+        let end = u64::from(active.end().offset);
+        let jitter = draw_jitter(&config, &mut dir.random.lock());
+        let mut writer = Writer::new(Arc::clone(&active), prepared, index, epoch, dir.clock.wall(), jitter);
+        writer.since_checkpoint = unsaved_bytes;
+        Arc::new_cyclic(|this| Log {
+            path: dir.partition_path(&name),
+            name,
+            config,
+            dir: Arc::clone(dir),
+            this: Weak::clone(this),
+            segments: ArcSwap::from_pointee(SegmentList::new(sealed, active)),
+            start,
+            end: CachePadded::new(AtomicU64::new(end)),
+            durable: CachePadded::new(AtomicU64::new(end)),
+            writer: Mutex::new(writer),
+            group: GroupCommit::default(),
+            unsynced: Mutex::default(),
+            dir_is_unsynced: AtomicBool::new(false),
+            sync_is_wanted: AtomicBool::new(false),
+            checkpointing: Mutex::default(),
+            slot,
+            poison: OnceLock::new(),
+            is_closed: AtomicBool::new(false),
+            counters: LogCounters::default(),
+        })
+    }
+
+    pub(crate) fn name(&self) -> &TopicPartition {
+        &self.name
+    }
+
+    /// The partition's directory.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn counters(&self) -> &LogCounters {
+        &self.counters
+    }
+
+    /// The first readable offset.
+    pub(crate) fn start(&self) -> Offset {
+        self.start
+    }
+
+    /// The next offset to be assigned.
+    pub(crate) fn end(&self) -> Offset {
+        Offset::try_from(self.end.load(Acquire)).unwrap_or(Offset::MAX)
+    }
+
+    /// Everything below is on the device.
+    pub(crate) fn durable(&self) -> Offset {
+        Offset::try_from(self.durable.load(Acquire)).unwrap_or(Offset::MAX)
+    }
+
+    /// The writer's: shows everything below `end` to readers.
+    pub(super) fn publish_end(&self, end: Offset) {
+        self.end.store(end.into(), Release);
+    }
+
+    /// The sync round's: everything below `durable` is on the device.
+    pub(super) fn publish_durable(&self, durable: Offset) {
+        self.durable.fetch_max(durable.into(), Release);
+    }
+
+    /// The segments, oldest first.
+    pub(crate) fn segment_list(&self) -> Vec<Arc<LogSegment>> {
+        self.segments.load().iter().map(Arc::clone).collect()
+    }
+
+    /// Refuses appends and syncs once the log is closed or poisoned.
+    pub(super) fn check_usable(&self) -> Result<()> {
+        self.check_open()?;
+        match self.poison.get() {
+            None => Ok(()),
+            Some(source) => Err(Error::Poisoned {
+                topic: self.name.topic().to_owned(),
+                partition: self.name.partition(),
+                durable: self.durable(),
+                source: Arc::clone(source),
+            }),
+        }
+    }
+
+    /// Refuses everything once the log is closed.
+    pub(super) fn check_open(&self) -> Result<()> {
+        if self.is_closed.load(Acquire) { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    /// Asks for a checkpoint at the next interval, or at once.
+    pub(super) fn request_checkpoint(&self, delay: Duration) {
+        let this: Weak<dyn Checkpointed> = Weak::<Log>::clone(&self.this);
+        self.dir.request_checkpoint(this, delay);
+    }
+}

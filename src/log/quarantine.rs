@@ -1,0 +1,84 @@
+//! Where recovery puts what it cuts off, because it destroys nothing.
+//!
+//! The bytes are kept beside the log, in files that no log name matches: `<base>.log.<position>.quarantine` for the tail of
+//! a segment, from that byte on, and `<base>.log.quarantine` for a whole segment. A number is added where the name is
+//! taken. The copy is synced before the log is cut.
+
+use std::io::{self, IoSlice};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+use crate::storage::{Access, FileHandle, Storage};
+
+const CHUNK_BYTES: u64 = 1 << 20;
+/// How many quarantine files of one name are looked for before giving up.
+const NAMES_MAX: usize = 1000;
+
+/// Copies what `log` holds from byte `start` on, without the zeros at its end. `None`: there are only zeros.
+pub(crate) fn keep_tail(
+    storage: &dyn Storage,
+    log: &FileHandle,
+    start: u64,
+) -> Result<Option<(PathBuf, u64)>> {
+    let end = end_of_data(log, start)?;
+    if end == start {
+        return Ok(None);
+    }
+    let (path, copy) = create(storage, log.path(), &format!(".{start}"))?;
+    let mut position = start;
+    while position < end {
+        let chunk = log.slice(position..end.min(position + CHUNK_BYTES))?;
+        copy.write_at(position - start, &[IoSlice::new(&chunk)]).map_err(Error::io("write", &path))?;
+        position += chunk.len() as u64;
+    }
+    copy.sync_data().map_err(Error::io("sync", &path))?;
+    Ok(Some((path, end - start)))
+}
+
+/// Puts a whole segment file aside. A file of zeros is removed, as there is nothing to keep.
+pub(crate) fn keep_file(storage: &dyn Storage, log: &FileHandle) -> Result<Option<(PathBuf, u64)>> {
+    let bytes = end_of_data(log, 0)?;
+    log.close()?;
+    if bytes == 0 {
+        storage.remove_file(log.path()).map_err(Error::io("remove", log.path()))?;
+        return Ok(None);
+    }
+    let (path, _) = create(storage, log.path(), "")?;
+    storage.rename(log.path(), &path).map_err(Error::io("rename", log.path()))?;
+    Ok(Some((path, bytes)))
+}
+
+/// The byte behind the last one that is not zero, at least `start`.
+fn end_of_data(log: &FileHandle, start: u64) -> Result<u64> {
+    let mut end = log.bytes()?;
+    while end > start {
+        let chunk_start = start.max(end.saturating_sub(CHUNK_BYTES));
+        let chunk = log.slice(chunk_start..end)?;
+        if let Some(last) = chunk.iter().rposition(|&byte| byte != 0) {
+            return Ok(chunk_start + last as u64 + 1);
+        }
+        end = chunk_start;
+    }
+    Ok(start)
+}
+
+fn create(
+    storage: &dyn Storage,
+    log: &Path,
+    part: &str,
+) -> Result<(PathBuf, Box<dyn crate::storage::StorageFile>)> {
+    let mut last = None;
+    for number in 0..NAMES_MAX {
+        let mut path = log.as_os_str().to_owned();
+        path.push(part);
+        path.push(if number == 0 { ".quarantine".to_owned() } else { format!(".quarantine.{number}") });
+        let path = PathBuf::from(path);
+        match storage.open(&path, Access::Create) {
+            Ok(file) => return Ok((path, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = Some((path, error)),
+            Err(error) => return Err(Error::io("create", &path)(error)),
+        }
+    }
+    let (path, error) = last.expect("at least one name was tried");
+    Err(Error::io("create", &path)(error))
+}
