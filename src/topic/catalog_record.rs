@@ -1,0 +1,194 @@
+//! The catalog's records: one per topic, the last of a name counts, one without a value deletes.
+//!
+//! Encoded as Kafka encodes the records of its internal topics: a version first, numbers big-endian, strings and lists
+//! with their lengths before them.
+//!
+//! ```text
+//! key    version i16 = 0 | name: length i16, bytes
+//! value  version i16 = 0 | topic id, 16 bytes | state i8 | partition count i32
+//!        | directory ids: count i32, 16 bytes each
+//!        | settings: count i32, each name and value: length i16, bytes
+//!
+//! state  0  being created: directories may be missing or empty
+//!        1  created: each partition has its directory, in the log directory with the id in its place
+//! ```
+
+use crate::log::TopicConfig;
+use crate::uuid::Uuid;
+
+const VERSION: i16 = 0;
+const CREATING: i8 = 0;
+const CREATED: i8 = 1;
+
+/// A topic, as a record of the catalog tells of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TopicRecord {
+    pub(crate) id: Uuid,
+    pub(crate) partition_count: u32,
+    pub(crate) config: TopicConfig,
+    /// The log directory of each partition; none while the topic is being created.
+    pub(crate) directories: Option<Vec<Uuid>>,
+}
+
+/// The key of a topic's records.
+pub(crate) fn encode_key(name: &str) -> Vec<u8> {
+    let mut key = VERSION.to_be_bytes().to_vec();
+    put_string(&mut key, name);
+    key
+}
+
+/// The name in a key, or `None` where it is of another kind, or no key at all.
+pub(crate) fn decode_key(key: &[u8]) -> Option<String> {
+    let mut reader = Reader(key);
+    (reader.i16()? == VERSION).then_some(())?;
+    let name = reader.string()?;
+    reader.0.is_empty().then_some(name)
+}
+
+impl TopicRecord {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut value = VERSION.to_be_bytes().to_vec();
+        value.extend_from_slice(self.id.as_bytes());
+        let state = if self.directories.is_some() { CREATED } else { CREATING };
+        value.extend_from_slice(&state.to_be_bytes());
+        value.extend_from_slice(&self.partition_count.to_be_bytes());
+        let directories = self.directories.as_deref().unwrap_or_default();
+        put_count(&mut value, directories.len());
+        directories.iter().for_each(|id| value.extend_from_slice(id.as_bytes()));
+        let settings = self.config.overrides();
+        put_count(&mut value, settings.len());
+        for (name, setting) in settings {
+            put_string(&mut value, name);
+            put_string(&mut value, &setting);
+        }
+        value
+    }
+
+    /// Reads a value back, or says what is wrong with it.
+    pub(crate) fn decode(value: &[u8]) -> Result<TopicRecord, String> {
+        let mut reader = Reader(value);
+        match reader.i16() {
+            Some(VERSION) => {}
+            Some(version) => return Err(format!("version {version} is not known")),
+            None => return Err("it is empty".to_owned()),
+        }
+        let record = reader.topic().ok_or_else(|| "it is cut short or malformed".to_owned())??;
+        if reader.0.is_empty() { Ok(record) } else { Err(format!("{} bytes are left over", reader.0.len())) }
+    }
+}
+
+/// Takes values off the front of bytes.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    /// All but the version. `None`: cut short or malformed; an inner error says more.
+    fn topic(&mut self) -> Option<Result<TopicRecord, String>> {
+        let id = Uuid::from_bytes(self.array()?);
+        let state = i8::from_be_bytes(self.array()?);
+        let partition_count = u32::from_be_bytes(self.array()?);
+        let ids = (0..self.count()?).map(|_| self.array().map(Uuid::from_bytes));
+        let directories: Vec<Uuid> = ids.collect::<Option<_>>()?;
+        let mut config = TopicConfig::default();
+        for _ in 0..self.count()? {
+            let (name, setting) = (self.string()?, self.string()?);
+            if let Err(error) = config.set(&name, &setting) {
+                return Some(Err(error.to_string()));
+            }
+        }
+        let is_whole = u32::try_from(directories.len()) == Ok(partition_count);
+        let directories = match state {
+            CREATING if directories.is_empty() => None,
+            CREATED if is_whole => Some(directories),
+            _ => return None,
+        };
+        Some(Ok(TopicRecord { id, partition_count, config, directories }))
+    }
+
+    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (array, rest) = self.0.split_first_chunk()?;
+        self.0 = rest;
+        Some(*array)
+    }
+
+    fn i16(&mut self) -> Option<i16> {
+        self.array().map(i16::from_be_bytes)
+    }
+
+    /// A list's count, which cannot be larger than what is left, as every element takes a byte or more.
+    fn count(&mut self) -> Option<usize> {
+        let count = usize::try_from(i32::from_be_bytes(self.array()?)).ok()?;
+        (count <= self.0.len()).then_some(count)
+    }
+
+    fn string(&mut self) -> Option<String> {
+        let length = usize::try_from(self.i16()?).ok()?;
+        let (bytes, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        String::from_utf8(bytes.to_vec()).ok()
+    }
+}
+
+fn put_string(output: &mut Vec<u8>, text: &str) {
+    let length = i16::try_from(text.len()).expect("names and settings are short");
+    output.extend_from_slice(&length.to_be_bytes());
+    output.extend_from_slice(text.as_bytes());
+}
+
+fn put_count(output: &mut Vec<u8>, count: usize) {
+    let count = i32::try_from(count).expect("partitions and settings are counted in 31 bits");
+    output.extend_from_slice(&count.to_be_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> TopicRecord {
+        TopicRecord {
+            id: Uuid::CATALOG,
+            partition_count: 2,
+            config: TopicConfig::default().segment_bytes(4096).max_message_bytes(5),
+            directories: Some(vec![Uuid::CATALOG, Uuid::from_bytes([7; 16])]),
+        }
+    }
+
+    #[test]
+    fn records_read_back() {
+        assert_eq!(TopicRecord::decode(&record().encode()), Ok(record()));
+        let creating = TopicRecord { directories: None, ..record() };
+        assert_eq!(TopicRecord::decode(&creating.encode()), Ok(creating));
+        assert_eq!(decode_key(&encode_key("a-b")), Some("a-b".to_owned()));
+    }
+
+    #[test]
+    fn every_cut_and_every_extra_byte_is_an_error() {
+        let value = record().encode();
+        for length in 0..value.len() {
+            assert!(TopicRecord::decode(&value[..length]).is_err(), "{length}");
+        }
+        assert!(TopicRecord::decode(&[&value[..], &[0]].concat()).is_err());
+        let key = encode_key("orders");
+        for length in 0..key.len() {
+            assert_eq!(decode_key(&key[..length]), None);
+        }
+    }
+
+    #[test]
+    fn flipped_bytes_never_panic() {
+        let value = record().encode();
+        for position in 0..value.len() {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut hostile = value.clone();
+                hostile[position] ^= flip;
+                let _ = TopicRecord::decode(&hostile);
+            }
+        }
+    }
+
+    #[test]
+    fn a_newer_version_says_so() {
+        let mut value = record().encode();
+        value[1] = 1;
+        assert_eq!(TopicRecord::decode(&value), Err("version 1 is not known".to_owned()));
+    }
+}

@@ -1,0 +1,11 @@
+//! Names, and the catalog of topics with the partitions under each.
+
+mod catalog;
+mod catalog_record;
+mod entry;
+mod name;
+mod new_topic;
+
+pub(crate) use catalog::Catalog;
+pub(crate) use entry::TopicEntry;
+pub use new_topic::NewTopic;

@@ -1,0 +1,51 @@
+//! Which names a topic may have: Kafka's rules.
+
+use crate::error::{Error, Result};
+
+/// The longest name, so that a partition's directory fits a file name.
+pub(crate) const NAME_BYTES_MAX: usize = 249;
+
+/// Refuses a name that Kafka would refuse.
+pub(crate) fn check(name: &str) -> Result<()> {
+    let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    let reason = match name {
+        "" => "it is empty",
+        "." | ".." => "it is \".\" or \"..\"",
+        _ if name.len() > NAME_BYTES_MAX => "it is longer than 249 characters",
+        _ if !name.bytes().all(is_legal) => "only letters, digits, '.', '_' and '-' are allowed",
+        _ => return Ok(()),
+    };
+    Err(Error::InvalidTopicName { name: shortened(name), reason })
+}
+
+/// Whether two names differ only in `.` and `_`, or not at all.
+pub(crate) fn collide(one: &str, other: &str) -> bool {
+    let folded = |byte: u8| if byte == b'.' { b'_' } else { byte };
+    one.len() == other.len() && one.bytes().zip(other.bytes()).all(|(a, b)| folded(a) == folded(b))
+}
+
+/// A name as an error tells it: however long it is, no longer than a legal one.
+pub(crate) fn shortened(name: &str) -> String {
+    name.chars().take(NAME_BYTES_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn legal_names_are_kafkas() {
+        for name in ["a", "orders", "A-z.0_9", "...", "__x", "-", &"x".repeat(249)] {
+            assert!(check(name).is_ok(), "{name}");
+        }
+        for name in ["", ".", "..", "a/b", "a b", "é", "a\0", "../x", &"x".repeat(250), &"é".repeat(300)] {
+            assert!(matches!(check(name), Err(Error::InvalidTopicName { .. })), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_collide_when_only_dots_and_underscores_differ() {
+        assert!(collide("a.b", "a_b") && collide("a.b", "a.b"));
+        assert!(!collide("a.b", "a-b") && !collide("a.b", "a.bc"));
+    }
+}
