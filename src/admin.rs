@@ -1,0 +1,145 @@
+//! Describe and create.
+
+use crate::broker::{Broker, Topic};
+use crate::error::{Error, Result};
+use crate::log::{Log, TopicConfig};
+use crate::offset::{Offset, PartitionId};
+use crate::sync::Arc;
+use crate::topic::NewTopic;
+use crate::uuid::Uuid;
+
+/// What changes and describes a broker's topics. From [`Broker::admin`].
+///
+/// # Examples
+///
+/// ```
+/// use streamlog::{Broker, NewTopic};
+///
+/// let broker = Broker::in_memory()?;
+/// let admin = broker.admin();
+/// admin.create_topic(NewTopic::new("orders").partitions(2))?;
+/// admin.create_topic(NewTopic::new("invoices"))?;
+/// assert_eq!(admin.list_topics()?, ["invoices", "orders"]);
+/// let orders = admin.describe_topic("orders")?;
+/// assert_eq!(orders.partitions.len(), 2);
+/// assert_eq!(orders.partitions[0].end_offset, 0);
+/// # Ok::<(), streamlog::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Admin {
+    broker: Broker,
+}
+
+/// A topic, as [`Admin::describe_topic`] tells of it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct TopicDescription {
+    /// Its name.
+    pub name: String,
+    /// Its id.
+    pub id: Uuid,
+    /// Its settings.
+    pub config: TopicConfig,
+    /// Its partitions, by number.
+    pub partitions: Vec<PartitionDescription>,
+}
+
+/// A partition, as [`Admin::describe_topic`] tells of it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PartitionDescription {
+    /// Its number.
+    pub partition: PartitionId,
+    /// The first readable offset.
+    pub start_offset: Offset,
+    /// The next offset to be assigned.
+    pub end_offset: Offset,
+    /// Everything below is on the device.
+    pub durable_offset: Offset,
+    /// How many segments there are.
+    pub segments: usize,
+    /// Bytes of batches in them.
+    pub bytes: u64,
+    /// Why it is offline, if it is; then the numbers are 0.
+    pub offline: Option<Arc<Error>>,
+}
+
+impl Broker {
+    /// To create, list and describe topics.
+    #[must_use]
+    pub fn admin(&self) -> Admin {
+        Admin { broker: self.clone() }
+    }
+}
+
+impl Admin {
+    /// Creates a topic. It is durable when this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidTopicName`], [`Error::TopicExists`], [`Error::TopicNameCollision`],
+    /// [`Error::InvalidPartitionCount`], [`Error::InvalidConfig`], [`Error::Closed`], [`Error::Io`]; after the last, the
+    /// topic does not exist, and creating it can be tried again.
+    pub fn create_topic(&self, topic: NewTopic) -> Result<Topic> {
+        self.broker.shared.check_open()?;
+        let entry = self.broker.shared.catalog.create_topic(topic)?;
+        self.broker.topic(&entry.name)
+    }
+
+    /// The names of all topics, sorted.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`].
+    pub fn list_topics(&self) -> Result<Vec<String>> {
+        self.broker.shared.check_open()?;
+        Ok(self.broker.shared.catalog.topics().keys().cloned().collect())
+    }
+
+    /// What a topic is and how far its partitions are.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownTopic`], [`Error::Closed`].
+    pub fn describe_topic(&self, name: &str) -> Result<TopicDescription> {
+        self.broker.shared.check_open()?;
+        let entry = self.broker.shared.catalog.topic(name)?;
+        let partitions = (0_u32..).zip(&entry.partitions);
+        let describe = |(number, log): (u32, &Result<Arc<Log>, Arc<Error>>)| {
+            Ok(describe_partition(PartitionId::try_from(number)?, log))
+        };
+        let partitions = partitions.map(describe).collect::<Result<_>>()?;
+        Ok(TopicDescription {
+            name: entry.name.clone(),
+            id: entry.id,
+            config: entry.config.clone(),
+            partitions,
+        })
+    }
+}
+
+fn describe_partition(partition: PartitionId, log: &Result<Arc<Log>, Arc<Error>>) -> PartitionDescription {
+    match log {
+        Ok(log) => {
+            let segments = log.segment_list();
+            PartitionDescription {
+                partition,
+                start_offset: log.start(),
+                end_offset: log.end(),
+                durable_offset: log.durable(),
+                segments: segments.len(),
+                bytes: segments.iter().map(|segment| segment.end().position).sum(),
+                offline: None,
+            }
+        }
+        Err(error) => PartitionDescription {
+            partition,
+            start_offset: Offset::ZERO,
+            end_offset: Offset::ZERO,
+            durable_offset: Offset::ZERO,
+            segments: 0,
+            bytes: 0,
+            offline: Some(Arc::clone(error)),
+        },
+    }
+}

@@ -1,0 +1,119 @@
+//! The settings of a broker: bounds, and the pace of its background work.
+
+use std::time::Duration;
+
+use crate::error::{Error, Result};
+
+/// How a broker works: how much it may hold open or in memory, and how often it checkpoints.
+///
+/// Settings are checked when the broker is opened.
+///
+/// # Examples
+///
+/// ```
+/// use streamlog::{Broker, BrokerConfig};
+///
+/// let config = BrokerConfig::default().memory_bytes(64 << 20).max_open_files(64);
+/// let broker = Broker::builder().in_memory().config(config).open()?;
+/// assert!(broker.metrics().open_files <= 64);
+/// # Ok::<(), streamlog::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BrokerConfig {
+    /// See [`max_open_files`](BrokerConfig::max_open_files()).
+    pub max_open_files: usize,
+    /// See [`memory_bytes`](BrokerConfig::memory_bytes()).
+    pub memory_bytes: u64,
+    /// See [`checkpoint_interval`](BrokerConfig::checkpoint_interval()).
+    pub checkpoint_interval: Duration,
+    /// See [`checkpoint_bytes`](BrokerConfig::checkpoint_bytes()).
+    pub checkpoint_bytes: u64,
+    /// See [`map_sealed_segments`](BrokerConfig::map_sealed_segments()).
+    pub map_sealed_segments: bool,
+    /// See [`seed`](BrokerConfig::seed()).
+    pub seed: Option<u64>,
+}
+
+/// Fewer would close files faster than they are opened.
+const OPEN_FILES_MIN: usize = 8;
+
+impl Default for BrokerConfig {
+    fn default() -> BrokerConfig {
+        BrokerConfig {
+            max_open_files: 512,
+            memory_bytes: 1 << 30,
+            checkpoint_interval: Duration::from_secs(60),
+            checkpoint_bytes: 64 << 20,
+            map_sealed_segments: true,
+            seed: None,
+        }
+    }
+}
+
+impl BrokerConfig {
+    /// How many files and maps of partitions are open at most; the least recently used is closed for the next. At least 8;
+    /// 512 by default. Keep it below the process's own limit.
+    #[must_use]
+    pub fn max_open_files(mut self, count: usize) -> BrokerConfig {
+        self.max_open_files = count;
+        self
+    }
+
+    /// How many bytes a broker in memory may store; what would pass it fails as on a full disk. 1 GiB by default. Without
+    /// meaning for a broker on disk.
+    #[must_use]
+    pub fn memory_bytes(mut self, bytes: u64) -> BrokerConfig {
+        self.memory_bytes = bytes;
+        self
+    }
+
+    /// How long after an append, at most, everything up to it is synced and behind the recovery point, whatever its acks:
+    /// an unclean open has to look at no more than that. 60 s by default. Kafka's
+    /// `log.flush.offset.checkpoint.interval.ms`.
+    #[must_use]
+    pub fn checkpoint_interval(mut self, interval: Duration) -> BrokerConfig {
+        self.checkpoint_interval = interval;
+        self
+    }
+
+    /// After how many bytes appended to a partition it is checkpointed before its time. 64 MiB by default.
+    #[must_use]
+    pub fn checkpoint_bytes(mut self, bytes: u64) -> BrokerConfig {
+        self.checkpoint_bytes = bytes;
+        self
+    }
+
+    /// Whether sealed segments are read through memory maps, without a copy (the default), or by positional reads. A disk
+    /// that fails under a map ends the process with `SIGBUS`; under a positional read it is an error. See
+    /// docs/durability.md.
+    #[must_use]
+    pub fn map_sealed_segments(mut self, is_mapped: bool) -> BrokerConfig {
+        self.map_sealed_segments = is_mapped;
+        self
+    }
+
+    /// Seeds everything that is drawn at random (ids, jitter), so that a test is the same every time. Without one (the
+    /// default), every broker draws differently.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> BrokerConfig {
+        self.seed = Some(seed);
+        self
+    }
+
+    pub(crate) fn validate(&self) -> Result<()> {
+        let refuse = |setting, value: String, reason: &str| {
+            Err(Error::InvalidConfig { setting, value, reason: reason.to_owned() })
+        };
+        if self.max_open_files < OPEN_FILES_MIN {
+            return refuse("max_open_files", self.max_open_files.to_string(), "must be 8 or more");
+        }
+        if self.checkpoint_bytes == 0 {
+            return refuse("checkpoint_bytes", "0".to_owned(), "must be 1 or more");
+        }
+        if self.checkpoint_interval.is_zero() {
+            return refuse("checkpoint_interval", "0 ms".to_owned(), "must be more than nothing");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,16 @@
+//! One process, one log directory: open, background work, and an orderly close.
+
+mod config;
+mod handle;
+mod housekeeper;
+mod opening;
+mod partition;
+mod report;
+mod topic;
+
+pub use config::BrokerConfig;
+pub use handle::Broker;
+pub use opening::BrokerBuilder;
+pub use partition::Partition;
+pub use report::RecoveryReport;
+pub use topic::Topic;

@@ -1,0 +1,152 @@
+//! How a broker is opened.
+
+use std::path::{Path, PathBuf};
+
+use super::config::BrokerConfig;
+use super::handle::Broker;
+use super::housekeeper::Housekeeper;
+use super::report::RecoveryReport;
+use crate::clock::{Clock, SystemClock, Timers};
+use crate::error::{Error, Result};
+use crate::log::{LogDir, LogDirConfig};
+use crate::storage::{Access, DiskStorage, MemoryStorage, OpenFiles, Storage};
+use crate::sync::{Arc, Mutex};
+use crate::topic::Catalog;
+
+/// Where a broker in memory keeps its files.
+const MEMORY_PATH: &str = "memory";
+
+/// Opens a [`Broker`] that is not the ordinary one: in memory, on another clock or storage, with other settings.
+///
+/// # Examples
+///
+/// ```
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let data = directory.path().join("data");
+/// use std::time::Duration;
+/// use streamlog::{Broker, BrokerConfig};
+///
+/// let config = BrokerConfig::default().checkpoint_interval(Duration::from_secs(5));
+/// let broker = Broker::builder().log_dir(&data).config(config).open()?;
+/// broker.close()?;
+/// # Ok::<(), streamlog::Error>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct BrokerBuilder {
+    log_dirs: Vec<PathBuf>,
+    is_in_memory: bool,
+    config: BrokerConfig,
+    clock: Option<Arc<dyn Clock>>,
+    storage: Option<Arc<dyn Storage>>,
+}
+
+impl BrokerBuilder {
+    /// Keeps the partitions in this directory, which is made where it is missing. One broker has one directory so far.
+    /// Kafka's `log.dirs`.
+    #[must_use]
+    pub fn log_dir(mut self, path: impl AsRef<Path>) -> BrokerBuilder {
+        self.log_dirs.push(path.as_ref().to_path_buf());
+        self
+    }
+
+    /// Keeps everything in memory, within [`BrokerConfig::memory_bytes`](BrokerConfig::memory_bytes()), and leaves
+    /// nothing behind.
+    #[must_use]
+    pub fn in_memory(mut self) -> BrokerBuilder {
+        self.is_in_memory = true;
+        self
+    }
+
+    /// Works by these settings.
+    #[must_use]
+    pub fn config(mut self, config: BrokerConfig) -> BrokerBuilder {
+        self.config = config;
+        self
+    }
+
+    /// Takes the time from this clock. On a [`ManualClock`](crate::ManualClock) there are no background threads.
+    #[must_use]
+    pub fn clock(mut self, clock: impl Clock) -> BrokerBuilder {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// Keeps the log directory on this storage rather than on the disk: a
+    /// [`MemoryStorage`](crate::MemoryStorage) that outlives the broker, or a test's own.
+    #[must_use]
+    pub fn storage(mut self, storage: impl Storage) -> BrokerBuilder {
+        self.storage = Some(Arc::new(storage));
+        self
+    }
+
+    /// Opens the broker: every topic with its partitions, recovered where the last one on this directory did not end in
+    /// order. A partition that cannot be opened is offline and told in the report; the others serve.
+    ///
+    /// After a clean close nothing is scanned; otherwise what lies behind the last checkpoint is.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidConfig`] for settings out of bounds, or without exactly one place to keep things;
+    /// [`Error::NotADirectory`]; [`Error::Locked`] where another broker holds the directory;
+    /// [`Error::UnsupportedVersion`] for data of another version; [`Error::PartitionOffline`] or [`Error::Damaged`] where
+    /// the catalog of topics itself is damaged; [`Error::Io`].
+    pub fn open(self) -> Result<Broker> {
+        self.config.validate()?;
+        let (path, storage) = self.place()?;
+        let config = self.config;
+        let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
+        let began = clock.monotonic();
+        let timers = Arc::new(Timers::default());
+        let random = config.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+        let dir_config = LogDirConfig {
+            checkpoint_interval: config.checkpoint_interval,
+            checkpoint_bytes: config.checkpoint_bytes,
+            sealed_access: if config.map_sealed_segments { Access::Map } else { Access::Read },
+        };
+        let files = OpenFiles::new(storage, config.max_open_files);
+        let random = Arc::new(Mutex::new(random));
+        let dir = LogDir::open(&path, dir_config, files, Arc::clone(&clock), Arc::clone(&timers), random)?;
+        let dir = Arc::new(dir);
+        let (catalog, found) = Catalog::open(&dir)?;
+        let report = RecoveryReport {
+            was_clean: dir.was_clean(),
+            partitions: found.partitions,
+            unknown_directories: found.unknown_directories,
+            ignored_files: dir.ignored_files().iter().map(ToString::to_string).collect(),
+            elapsed: clock.monotonic().saturating_sub(began),
+        };
+        let housekeeper = if clock.runs(&timers) {
+            None
+        } else {
+            let started = Housekeeper::start(&clock, &timers);
+            Some(started.map_err(Error::io("start the housekeeper of", &path))?)
+        };
+        Ok(Broker::new(dir, catalog, report, housekeeper))
+    }
+
+    /// The directory, and the storage it is on.
+    fn place(&self) -> Result<(PathBuf, Arc<dyn Storage>)> {
+        let refuse = |value: String, reason: &str| {
+            Err(Error::InvalidConfig { setting: "log.dirs", value, reason: reason.to_owned() })
+        };
+        let storage = self.storage.as_ref().map(Arc::clone);
+        match (self.log_dirs.as_slice(), self.is_in_memory) {
+            ([path], false) => Ok((path.clone(), storage.unwrap_or_else(|| Arc::new(DiskStorage::new())))),
+            ([], true) if storage.is_none() => {
+                let memory = MemoryStorage::with_limit(self.config.memory_bytes);
+                Ok((PathBuf::from(MEMORY_PATH), Arc::new(memory)))
+            }
+            ([], true) => {
+                refuse("in_memory()".to_owned(), "a broker in memory has its own storage: name a log_dir()")
+            }
+            ([path, ..], true) => refuse(
+                path.display().to_string(),
+                "a broker in memory has no directory: leave in_memory() out",
+            ),
+            ([], false) => refuse("nothing".to_owned(), "name a log_dir(), or ask for in_memory()"),
+            (several, false) => {
+                refuse(format!("{} directories", several.len()), "one broker has one log directory")
+            }
+        }
+    }
+}

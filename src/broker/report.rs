@@ -1,0 +1,59 @@
+//! What opening a broker found and did.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::log::PartitionRecovery;
+
+/// What opening a broker found and did, partition by partition. From
+/// [`Broker::recovery_report`](crate::Broker::recovery_report).
+///
+/// Prints as a line for the whole and one for each partition that is notable.
+///
+/// # Examples
+///
+/// ```
+/// use streamlog::Broker;
+///
+/// let broker = Broker::in_memory()?;
+/// let report = broker.recovery_report();
+/// assert!(report.partitions.iter().all(|partition| partition.offline.is_none()));
+/// println!("{report}");
+/// # Ok::<(), streamlog::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct RecoveryReport {
+    /// Whether the last broker on this directory was closed in order; then nothing had to be checked.
+    pub was_clean: bool,
+    /// Every partition that was there, the catalog's own first.
+    pub partitions: Vec<PartitionRecovery>,
+    /// Directories that belong to no topic. They are left alone.
+    pub unknown_directories: Vec<PathBuf>,
+    /// Checkpoint files that could not be understood, with the reason. They were taken for empty.
+    pub ignored_files: Vec<String>,
+    /// How long the open took.
+    pub elapsed: Duration,
+}
+
+impl fmt::Display for RecoveryReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let how = if self.was_clean {
+            "after a clean close"
+        } else {
+            "after an unclean end, or for the first time"
+        };
+        write!(f, "opened {} partitions {how} in {:?}", self.partitions.len(), self.elapsed)?;
+        for partition in self.partitions.iter().filter(|partition| partition.is_notable()) {
+            write!(f, "\n{partition}")?;
+        }
+        for directory in &self.unknown_directories {
+            write!(f, "\n{}: belongs to no topic, left alone", directory.display())?;
+        }
+        for file in &self.ignored_files {
+            write!(f, "\n{file}, ignored")?;
+        }
+        Ok(())
+    }
+}

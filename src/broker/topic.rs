@@ -1,0 +1,86 @@
+//! A handle on one topic.
+
+use std::fmt;
+
+use super::handle::Shared;
+use super::partition::Partition;
+use crate::error::Result;
+use crate::log::TopicConfig;
+use crate::sync::Arc;
+use crate::topic::TopicEntry;
+use crate::uuid::Uuid;
+
+/// A topic of an open broker. Cheap to clone. From [`Broker::topic`](crate::Broker::topic).
+///
+/// # Examples
+///
+/// ```
+/// use streamlog::{Broker, NewTopic, Record};
+///
+/// let broker = Broker::in_memory()?;
+/// broker.admin().create_topic(NewTopic::new("orders").partitions(3))?;
+/// let orders = broker.topic("orders")?;
+/// for partition in orders.partitions() {
+///     let partition = partition?;
+///     partition.append(&[Record::new().value("hello")])?;
+///     assert_eq!(partition.log_end_offset(), 1);
+/// }
+/// # Ok::<(), streamlog::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Topic {
+    shared: Arc<Shared>,
+    entry: Arc<TopicEntry>,
+}
+
+impl Topic {
+    pub(super) fn new(shared: &Arc<Shared>, entry: Arc<TopicEntry>) -> Topic {
+        Topic { shared: Arc::clone(shared), entry }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.entry.name
+    }
+
+    /// Its id, which tells it from an earlier topic of the same name.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        self.entry.id
+    }
+
+    /// How many partitions it has; they are numbered from 0.
+    #[must_use]
+    pub fn partition_count(&self) -> u32 {
+        self.entry.partition_count()
+    }
+
+    /// Its settings.
+    #[must_use]
+    pub fn config(&self) -> &TopicConfig {
+        &self.entry.config
+    }
+
+    /// One of its partitions.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownPartition`](crate::Error::UnknownPartition),
+    /// [`Error::PartitionOffline`](crate::Error::PartitionOffline), [`Error::Closed`](crate::Error::Closed).
+    pub fn partition(&self, number: u32) -> Result<Partition> {
+        self.shared.check_open()?;
+        Ok(Partition::new(&self.shared, self.entry.log(number)?))
+    }
+
+    /// All of its partitions, by number; an offline one is its error.
+    pub fn partitions(&self) -> impl Iterator<Item = Result<Partition>> {
+        (0..self.partition_count()).map(|number| self.partition(number))
+    }
+}
+
+impl fmt::Debug for Topic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Topic").field("name", &self.name()).finish_non_exhaustive()
+    }
+}
