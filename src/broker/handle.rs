@@ -1,22 +1,13 @@
-//! The open broker: what all handles share, and how it ends.
-//!
-//! Every handle (a topic, a partition) keeps the broker open, and the last one closes it. A close syncs every log, saves
-//! the indexes, replaces the checkpoints, and places the marker of a clean shutdown last, so that the next open need not
-//! look into any segment. Where anything could not be closed, or was never opened, there is no marker, and the next open
-//! looks.
+//! The broker as a program holds it.
 
 use std::fmt;
-use std::path::Path;
 
-use super::housekeeper::Housekeeper;
-use super::opening::BrokerBuilder;
 use super::report::RecoveryReport;
+use super::shared::Shared;
 use super::topic::Topic;
-use crate::error::{Error, Result};
-use crate::log::LogDir;
+use crate::error::Result;
 use crate::metrics::Metrics;
-use crate::sync::{Acquire, Arc, AtomicBool, Mutex, Release};
-use crate::topic::Catalog;
+use crate::sync::Arc;
 
 /// A streaming log in your process: topics, their partitions, and what works on them. Cheap to clone; clones are the same
 /// broker.
@@ -50,57 +41,16 @@ pub struct Broker {
     pub(crate) shared: Arc<Shared>,
 }
 
-/// What all handles of one broker share.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    dir: Arc<LogDir>,
-    pub(crate) catalog: Catalog,
-    report: RecoveryReport,
-    housekeeper: Mutex<Option<Housekeeper>>,
-    is_closed: AtomicBool,
-}
-
 impl Broker {
-    /// Opens the broker whose log directory this is, making it where there is none. See [`BrokerBuilder::open`].
-    ///
-    /// # Errors
-    ///
-    /// As [`BrokerBuilder::open`].
-    pub fn open(path: impl AsRef<Path>) -> Result<Broker> {
-        Broker::builder().log_dir(path).open()
-    }
-
-    /// Opens a broker that keeps everything in memory and leaves nothing behind: for tests, and for queues that need not
-    /// outlive the process.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Io`] where the system refuses a thread.
-    pub fn in_memory() -> Result<Broker> {
-        Broker::builder().in_memory().open()
-    }
-
-    /// To open a broker with other settings.
-    #[must_use]
-    pub fn builder() -> BrokerBuilder {
-        BrokerBuilder::default()
-    }
-
-    pub(super) fn new(
-        dir: Arc<LogDir>,
-        catalog: Catalog,
-        report: RecoveryReport,
-        housekeeper: Option<Housekeeper>,
-    ) -> Broker {
-        let (housekeeper, is_closed) = (Mutex::new(housekeeper), AtomicBool::new(false));
-        Broker { shared: Arc::new(Shared { dir, catalog, report, housekeeper, is_closed }) }
+    pub(super) fn new(shared: Shared) -> Broker {
+        Broker { shared: Arc::new(shared) }
     }
 
     /// The topic of this name.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownTopic`], [`Error::Closed`].
+    /// [`Error::UnknownTopic`](crate::Error::UnknownTopic), [`Error::Closed`](crate::Error::Closed).
     pub fn topic(&self, name: &str) -> Result<Topic> {
         self.shared.check_open()?;
         Ok(Topic::new(&self.shared, self.shared.catalog.topic(name)?))
@@ -122,7 +72,7 @@ impl Broker {
     }
 
     /// Closes the broker: everything is on the device when this returns, and the next open need not check it. Handles
-    /// that are left fail with [`Error::Closed`]; what they have read stays valid. Closing twice is no error.
+    /// that are left fail with [`Error::Closed`](crate::Error::Closed); what they have read stays valid. Closing twice is no error.
     ///
     /// # Errors
     ///
@@ -130,38 +80,6 @@ impl Broker {
     /// checks them.
     pub fn close(&self) -> Result<()> {
         self.shared.close()
-    }
-}
-
-impl Shared {
-    /// Refuses everything once the broker is closed.
-    pub(crate) fn check_open(&self) -> Result<()> {
-        if self.is_closed.load(Acquire) { Err(Error::Closed) } else { Ok(()) }
-    }
-
-    fn close(&self) -> Result<()> {
-        if self.is_closed.swap(true, Release) {
-            return Ok(());
-        }
-        // Background work first, so that nothing checkpoints what is being closed.
-        drop(self.housekeeper.lock().take());
-        let mut first_error = None;
-        for log in self.catalog.logs() {
-            if let Err(error) = log.close() {
-                first_error.get_or_insert(error);
-            }
-        }
-        let is_whole = first_error.is_none() && !self.catalog.has_offline_partitions();
-        let closed = self.dir.close(is_whole);
-        first_error.map_or(closed, Err)
-    }
-}
-
-impl Drop for Shared {
-    fn drop(&mut self) {
-        if let Err(error) = self.close() {
-            log::error!("a broker could not be closed in order: {error}");
-        }
     }
 }
 

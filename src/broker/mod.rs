@@ -6,6 +6,7 @@ mod housekeeper;
 mod opening;
 mod partition;
 mod report;
+mod shared;
 mod topic;
 
 pub use config::BrokerConfig;

@@ -6,6 +6,7 @@ use super::config::BrokerConfig;
 use super::handle::Broker;
 use super::housekeeper::Housekeeper;
 use super::report::RecoveryReport;
+use super::shared::Shared;
 use crate::clock::{Clock, SystemClock, Timers};
 use crate::error::{Error, Result};
 use crate::log::{LogDir, LogDirConfig};
@@ -38,6 +39,33 @@ pub struct BrokerBuilder {
     config: BrokerConfig,
     clock: Option<Arc<dyn Clock>>,
     storage: Option<Arc<dyn Storage>>,
+}
+
+impl Broker {
+    /// Opens the broker whose log directory this is, making it where there is none. See [`BrokerBuilder::open`].
+    ///
+    /// # Errors
+    ///
+    /// As [`BrokerBuilder::open`].
+    pub fn open(path: impl AsRef<Path>) -> Result<Broker> {
+        Broker::builder().log_dir(path).open()
+    }
+
+    /// Opens a broker that keeps everything in memory and leaves nothing behind: for tests, and for queues that need not
+    /// outlive the process.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] where the system refuses a thread.
+    pub fn in_memory() -> Result<Broker> {
+        Broker::builder().in_memory().open()
+    }
+
+    /// To open a broker with other settings.
+    #[must_use]
+    pub fn builder() -> BrokerBuilder {
+        BrokerBuilder::default()
+    }
 }
 
 impl BrokerBuilder {
@@ -121,7 +149,7 @@ impl BrokerBuilder {
             let started = Housekeeper::start(&clock, &timers);
             Some(started.map_err(Error::io("start the housekeeper of", &path))?)
         };
-        Ok(Broker::new(dir, catalog, report, housekeeper))
+        Ok(Broker::new(Shared::new(dir, catalog, report, housekeeper)))
     }
 
     /// The directory, and the storage it is on.

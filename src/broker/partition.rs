@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
-use super::handle::Shared;
+use super::shared::Shared;
 use crate::error::Result;
 use crate::log::Log;
 use crate::offset::{Offset, PartitionId, Timestamp};

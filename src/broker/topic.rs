@@ -2,8 +2,8 @@
 
 use std::fmt;
 
-use super::handle::Shared;
 use super::partition::Partition;
+use super::shared::Shared;
 use crate::error::Result;
 use crate::log::TopicConfig;
 use crate::sync::Arc;
