@@ -1,4 +1,54 @@
 //! An embeddable streaming log: Kafka's topics, partitions and segments, inside your own process.
+//!
+//! A [`Broker`] keeps its topics in a directory, or in memory. Each [`Partition`] of a [`Topic`] is an append-only log:
+//! [`append`](Partition::append) gives records their offsets, [`sync`](Partition::sync) makes them survive a power cut,
+//! [`read`](Partition::read) gives whole batches back, by offset. There is no server and no async runtime; the files are
+//! Kafka's, byte for byte.
+//!
+//! ```
+//! # let directory = tempfile::tempdir().unwrap();
+//! # let data = directory.path().join("data");
+//! use streamlog::{Broker, NewTopic, Offset, Record};
+//!
+//! let broker = Broker::open(&data)?;
+//! broker.admin().create_topic(NewTopic::new("orders").partitions(3))?;
+//! let orders = broker.topic("orders")?.partition(0)?;
+//!
+//! orders.append(&[Record::new().key("alice").value("3 apples")])?;
+//! orders.sync()?;
+//!
+//! for batch in &orders.read(Offset::ZERO, 1 << 20)? {
+//!     for record in &batch.records()? {
+//!         println!("{} {:?} {:?}", record.offset(), record.key(), record.value());
+//!     }
+//! }
+//! # Ok::<(), streamlog::Error>(())
+//! ```
+//!
+//! # A map of the types
+//!
+//! | to | look at |
+//! |---|---|
+//! | open, close, find out what recovery did | [`Broker`], [`BrokerBuilder`], [`BrokerConfig`], [`RecoveryReport`] with its [`PartitionRecovery`]s, [`Metrics`] |
+//! | create, list and describe topics | [`Admin`], [`NewTopic`], [`TopicConfig`], [`TopicDescription`] |
+//! | append, sync, read | [`Topic`], [`Partition`], [`Record`], [`Compression`] |
+//! | look at what was read | [`Batches`], [`RecordBatch`], [`BatchRecords`], [`RecordView`], [`Headers`] |
+//! | encode batches yourself | [`BatchBuilder`], [`EncodedBatch`] |
+//! | look into a file | [`Segment`] |
+//! | name places and times | [`Offset`], [`PartitionId`], [`TopicPartition`], [`LeaderEpoch`], [`Timestamp`], [`Uuid`] |
+//! | tell what went wrong | [`Error`], [`Corruption`] |
+//! | move the clock, replace the disk | [`Clock`], [`ManualClock`], [`Storage`], [`StorageFile`], [`MemoryStorage`] |
+//!
+//! # What a call promises
+//!
+//! `append` returns once its records are in the page cache and readable: a crash of the process loses none of them.
+//! `sync` returns once everything appended before it is on the device. Reads never wait for writers, and what a read
+//! returned stays valid for as long as it is held. Damage is an error with file, position and offset; nothing is skipped.
+//!
+//! # Features
+//!
+//! Each codec is one, and on by default: `gzip`, `snappy`, `lz4`, `zstd` (which builds C). Without its feature, reading or
+//! writing a batch of that codec is [`Error::CodecDisabled`].
 
 mod admin;
 mod broker;
@@ -14,6 +64,11 @@ mod storage;
 mod sync;
 mod topic;
 mod uuid;
+
+/// The README's program, compiled with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 pub use admin::{Admin, PartitionDescription, TopicDescription};
 pub use broker::{Broker, BrokerBuilder, BrokerConfig, Partition, RecoveryReport, Topic};
