@@ -14,8 +14,8 @@ use super::metadata_file;
 use super::partition_log::{Log, Opened};
 use crate::error::{Error, Result};
 use crate::offset::{LeaderEpoch, Offset, TopicPartition};
-use crate::segment::{LogSegment, SegmentPaths};
-use crate::storage::{Access, Storage};
+use crate::segment::{LogSegment, SegmentFile, parse_file_name};
+use crate::storage::{Access, Entry, Storage};
 use crate::sync::Arc;
 use crate::uuid::Uuid;
 
@@ -29,17 +29,11 @@ pub(crate) fn create(
     let storage = dir.storage();
     let path = dir.partition_path(&name);
     storage.create_dir(&path).map_err(Error::io("create", &path))?;
+    remove_empty_segments(storage, &path)?;
     let epochs = [(LeaderEpoch::ZERO, Offset::ZERO)];
     write_new(storage, &path.join(metadata_file::FILE_NAME), &metadata_file::contents(topic_id))?;
     write_new(storage, &path.join(checkpoint_file::EPOCHS), &checkpoint_file::epochs_contents(&epochs))?;
-    let first = SegmentPaths::new(&path, Offset::ZERO).log;
-    let active = match LogSegment::create(&dir.files, &path, Offset::ZERO) {
-        Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
-            remove_if_empty(storage, &first)?;
-            LogSegment::create(&dir.files, &path, Offset::ZERO)?
-        }
-        created => created?,
-    };
+    let active = LogSegment::create(&dir.files, &path, Offset::ZERO)?;
     storage.sync_dir(&path).map_err(Error::io("sync", &path))?;
     storage.sync_dir(dir.path()).map_err(Error::io("sync", dir.path()))?;
     let (slot, _) = dir.slots.slot(topic_id, name.partition());
@@ -69,12 +63,21 @@ fn write_new(storage: &dyn Storage, path: &Path, contents: &str) -> Result<()> {
     file.sync_data().map_err(Error::io("sync", path))
 }
 
-/// Removes what an interrupted attempt left, and refuses to touch a file with anything in it.
-fn remove_if_empty(storage: &dyn Storage, path: &Path) -> Result<()> {
-    let entry = storage.stat(path).map_err(Error::io("look at", path))?;
-    if entry.bytes > 0 {
-        let reason = format!("it holds {} bytes where a new partition is to be created", entry.bytes);
-        return Err(Error::InvalidFile { path: path.to_path_buf(), reason });
+/// Removes the empty segments that an interrupted attempt left. A directory with anything in its log is somebody else's, and
+/// not touched.
+fn remove_empty_segments(storage: &dyn Storage, dir: &Path) -> Result<()> {
+    let entries = storage.list(dir).map_err(Error::io("list", dir))?;
+    let is_segment = |entry: &&Entry| {
+        matches!(entry.name.to_str().map(parse_file_name), Some(SegmentFile::Log(_) | SegmentFile::Swap))
+    };
+    let segments: Vec<&Entry> = entries.iter().filter(is_segment).collect();
+    if let Some(foreign) = segments.iter().find(|entry| entry.bytes > 0) {
+        let reason = format!("it holds {} bytes where a new partition is to be created", foreign.bytes);
+        return Err(Error::InvalidFile { path: dir.join(&foreign.name), reason });
     }
-    storage.remove_file(path).map_err(Error::io("remove", path))
+    for empty in segments {
+        let path = dir.join(&empty.name);
+        storage.remove_file(&path).map_err(Error::io("remove", &path))?;
+    }
+    Ok(())
 }

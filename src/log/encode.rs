@@ -14,6 +14,8 @@ use crate::sync::OnceLock;
 
 /// The size at which a batch is closed, uncompressed.
 const BATCH_BYTES: usize = 64 << 10;
+/// What a codec may add to any input: headers and checksums.
+const GROWTH_BYTES: usize = 64;
 /// Buffers kept for the next append, by the whole process.
 const SPARE_BUFFERS: usize = 32;
 /// Larger buffers are freed rather than kept.
@@ -27,7 +29,7 @@ pub(crate) fn encode(
     compression: Compression,
     now: Timestamp,
 ) -> Result<Vec<EncodedBatch>> {
-    let bytes_max = BATCH_BYTES.min(usize::try_from(config.max_message_bytes).unwrap_or(usize::MAX));
+    let bytes_max = BATCH_BYTES.min(fitting_bytes(config, compression));
     let begin = || {
         let buffer = spare().pop().unwrap_or_default();
         BatchBuilder::with_buffer(compression, buffer).timestamp_type(config.timestamp_type)
@@ -45,6 +47,15 @@ pub(crate) fn encode(
     }
     batches.push(finish(builder, config, &mut bytes)?);
     Ok(batches)
+}
+
+/// How large a batch may be, uncompressed, so that it surely fits `max.message.bytes`: what does not compress grows a bit.
+fn fitting_bytes(config: &TopicConfig, compression: Compression) -> usize {
+    let limit = usize::try_from(config.max_message_bytes).unwrap_or(usize::MAX);
+    match compression {
+        Compression::None => limit,
+        _ => limit.saturating_sub(limit / 16).saturating_sub(GROWTH_BYTES),
+    }
 }
 
 /// Keeps the buffers of batches that have been written.

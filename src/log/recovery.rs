@@ -136,7 +136,7 @@ impl Partition<'_> {
             return Ok(None);
         }
         let sealed = self.trust_sealed(older, last.base, report);
-        active.publish(walk.end, walk.writer.largest().map(|largest| largest.timestamp));
+        active.end_at(walk.end);
         let index = if last.has_indexes || walk.end.position == 0 {
             None
         } else {
@@ -269,8 +269,12 @@ impl Partition<'_> {
         let mut epochs = Vec::new();
         let mut unsaved_bytes = 0;
         let mut last = None;
-        for (segment, walk, bytes) in checked.walked {
-            segment.publish(walk.end, walk.writer.largest().map(|largest| largest.timestamp));
+        for (segment, mut walk, bytes) in checked.walked {
+            segment.end_at(walk.end);
+            if walk.start > 0 {
+                walk.writer.set_largest(segment.find_largest()?);
+            }
+            walk.writer.note_time();
             segment.set_index(walk.writer.index());
             epochs.extend(walk.epochs);
             unsaved_bytes += walk.end.position - walk.start;

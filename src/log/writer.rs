@@ -63,9 +63,12 @@ impl Writer {
             return Ok(());
         }
         let end = self.active.end();
-        let walk = self.active.walk(end, false, config.index_interval_bytes)?;
+        let mut walk = self.active.walk(end, false, config.index_interval_bytes)?;
         if let Some(error) = walk.bad {
             return Err(error);
+        }
+        if walk.start > 0 {
+            walk.writer.set_largest(self.active.find_largest()?);
         }
         self.first_timestamp = self.active.first_timestamp()?;
         self.active.set_index(walk.writer.index());
@@ -126,9 +129,9 @@ impl Writer {
                 offset: header.next_offset(),
             };
         }
-        let largest = index.largest().map(|largest| largest.timestamp);
+        let largest = index.largest();
         if start == 0 {
-            self.first_timestamp = largest;
+            self.first_timestamp = largest.map(|largest| largest.timestamp);
         }
         self.active.publish(end, largest);
         end

@@ -75,21 +75,21 @@ impl Entry for TimeEntry {
     }
 }
 
-/// The last of `count` sorted entries for which `is_before_or_at` holds, by binary search.
+/// The last of `count` sorted entries for which `is_before_or_at` holds, with its index, by binary search.
 ///
 /// `entry` may be asked for any index below `count`; `Ok(None)` from it ends the search without an answer.
 pub(crate) fn last_where<E: Copy>(
     count: usize,
     entry: impl Fn(usize) -> Result<Option<E>>,
     is_before_or_at: impl Fn(E) -> bool,
-) -> Result<Option<E>> {
+) -> Result<Option<(usize, E)>> {
     let (mut low, mut high) = (0, count);
     let mut found = None;
     while low < high {
         let middle = low + (high - low) / 2;
         match entry(middle)? {
             Some(candidate) if is_before_or_at(candidate) => {
-                found = Some(candidate);
+                found = Some((middle, candidate));
                 low = middle + 1;
             }
             Some(_) => high = middle,
@@ -122,7 +122,8 @@ mod tests {
         for count in 0..=keys.len() {
             for target in 0..12 {
                 let found = last_where(count, |i| Ok(Some(keys[i])), |key| key <= target).unwrap();
-                assert_eq!(found, keys[..count].iter().copied().rfind(|&key| key <= target));
+                let expected = keys[..count].iter().rposition(|&key| key <= target);
+                assert_eq!(found, expected.map(|index| (index, keys[index])));
             }
         }
     }

@@ -5,9 +5,8 @@
 //! and the reader scans on. [`MemoryIndex`] is what readers see, lock-free; [`IndexWriter`] is the writer's side, which
 //! decides when an entry is due.
 
-use super::entries::{OffsetEntry, TimeEntry, last_where};
+use super::entries::{Entry, OffsetEntry, TimeEntry};
 use super::growing::GrowingWords;
-use crate::error::Result;
 use crate::offset::{Offset, Timestamp};
 use crate::record::BatchHeader;
 use crate::sync::Arc;
@@ -40,16 +39,6 @@ impl MemoryIndex {
         let timestamp = self.times.get(2 * index)?.cast_signed();
         let delta = u32::try_from(self.times.get(2 * index + 1)?).ok()?;
         Some(TimeEntry { timestamp, delta })
-    }
-
-    /// The last batch known to end at or before `delta`.
-    pub(crate) fn offset_floor(&self, delta: u32) -> Result<Option<OffsetEntry>> {
-        last_where(self.offset_count(), |i| Ok(self.offset_entry(i)), |entry| entry.delta <= delta)
-    }
-
-    /// The last entry at or before `timestamp`.
-    pub(crate) fn time_floor(&self, timestamp: i64) -> Result<Option<TimeEntry>> {
-        last_where(self.time_count(), |i| Ok(self.time_entry(i)), |entry| entry.timestamp <= timestamp)
     }
 
     fn push_offset(&self, entry: OffsetEntry) {
@@ -150,10 +139,14 @@ impl IndexWriter {
         self.largest
     }
 
+    /// Corrects the largest timestamp, where the walk that made this index did not see the whole segment.
+    pub(crate) fn set_largest(&mut self, largest: Option<LargestTimestamp>) {
+        self.largest = largest;
+    }
+
     /// Whether either index has no room for another append: `bytes_max` is the size of each file
     /// (`segment.index.bytes`), and the time index keeps its last slot for the roll.
     pub(crate) fn is_full(&self, bytes_max: u32) -> bool {
-        use super::entries::Entry;
         let bytes_max = usize::try_from(bytes_max).unwrap_or(usize::MAX);
         self.index.offset_count() >= bytes_max / OffsetEntry::BYTES
             || self.index.time_count() + 1 >= bytes_max / TimeEntry::BYTES

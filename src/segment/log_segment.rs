@@ -13,13 +13,13 @@
 use std::path::Path;
 
 use super::entries::{OffsetEntry, TimeEntry, last_where};
-use super::index::{IndexWriter, MemoryIndex};
+use super::index::{IndexWriter, LargestTimestamp, MemoryIndex};
 use super::index_files::{self, SavedEntries, entry_count, read_entry};
 use super::names::SegmentPaths;
 use super::scan::{DELTA_MAX, Scan, ScannedBatch};
 use crate::error::{Error, Result};
 use crate::offset::{LeaderEpoch, Offset, Timestamp};
-use crate::record::RecordBatch;
+use crate::record::{BatchHeader, RecordBatch};
 use crate::storage::{Access, FileHandle, OpenFiles, Storage};
 use crate::sync::{Acquire, Arc, ArcSwapOption, AtomicI64, AtomicU64, Mutex, Relaxed, Release};
 
@@ -30,12 +30,25 @@ const READ_BYTES_MAX: usize = 16 << 20;
 const SKIP_BYTES: usize = 8 << 10;
 /// A largest timestamp that has not been looked up yet.
 const UNKNOWN: i64 = i64::MIN;
+/// The largest timestamp of a segment without any.
+const NONE: i64 = -1;
 
 /// Where a segment ends: the byte behind its last batch, and the offset behind its last record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct SegmentEnd {
     pub(crate) position: u64,
     pub(crate) offset: Offset,
+}
+
+/// A byte where a batch may stand, with the delta of its last offset where that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    position: u64,
+    delta: Option<u32>,
+}
+
+impl Place {
+    const START: Place = Place { position: 0, delta: None };
 }
 
 /// What a walk over a segment found.
@@ -69,7 +82,7 @@ pub(crate) struct LogSegment {
     saved: Mutex<SavedEntries>,
     end_position: AtomicU64,
     end_offset: AtomicU64,
-    /// Milliseconds; −1 where no record has a timestamp, [`UNKNOWN`] until it is looked up.
+    /// Milliseconds; [`NONE`] where no record has a timestamp, [`UNKNOWN`] until it is looked up.
     largest_timestamp: AtomicI64,
     /// Where the last read ended (delta in the high half, position in the low), because the next often starts there.
     last_read: AtomicU64,
@@ -95,7 +108,7 @@ impl LogSegment {
         let log = files.create(paths.log.clone())?;
         let segment =
             LogSegment::with_file(files, paths, base, SegmentEnd { position: 0, offset: base }, log);
-        segment.largest_timestamp.store(-1, Relaxed);
+        segment.largest_timestamp.store(NONE, Relaxed);
         Ok(segment)
     }
 
@@ -167,84 +180,87 @@ impl LogSegment {
         SegmentEnd { position: self.end_position.load(Acquire), offset }
     }
 
-    /// Makes what was written up to `end` visible. The writer's alone.
-    pub(crate) fn publish(&self, end: SegmentEnd, largest: Option<Timestamp>) {
-        self.largest_timestamp.store(largest.map_or(-1, Timestamp::as_millis), Relaxed);
+    /// Ends the segment at `end`, where an open found that it does.
+    pub(crate) fn end_at(&self, end: SegmentEnd) {
         self.end_position.store(end.position, Release);
         self.end_offset.store(end.offset.into(), Release);
+    }
+
+    /// Makes what was written up to `end` visible. The writer's alone.
+    pub(crate) fn publish(&self, end: SegmentEnd, largest: Option<LargestTimestamp>) {
+        self.largest_timestamp.store(largest.map_or(NONE, |largest| largest.timestamp.as_millis()), Relaxed);
+        self.end_at(end);
     }
 
     /// Whole batches from the one that holds `from` on, up to those that begin at `upto`, in about `max_bytes`: at
     /// least one batch if there is any. CRCs are checked.
     pub(crate) fn read(&self, from: Offset, upto: Offset, max_bytes: usize) -> Result<Vec<RecordBatch>> {
-        for position in self.likely_positions(from) {
-            match self.read_at(position, from, upto, max_bytes) {
+        for place in self.likely_places(from) {
+            match self.read_at(place, from, upto, max_bytes) {
                 Ok(Some(batches)) => return Ok(batches),
                 Err(error) if !error.is_corruption() => return Err(error),
                 // Either the log is damaged, which the walk from the start will say, or the place was wrong.
                 Ok(None) | Err(_) => {}
             }
         }
-        Ok(self.read_at(0, from, upto, max_bytes)?.unwrap_or_default())
+        Ok(self.read_at(Place::START, from, upto, max_bytes)?.unwrap_or_default())
     }
 
     /// Where the batch that holds `from` may stand, or one before it: where the last read ended, or what the index says.
-    fn likely_positions(&self, from: Offset) -> impl Iterator<Item = u64> {
+    fn likely_places(&self, from: Offset) -> impl Iterator<Item = Place> {
         let delta = from.delta_from(self.base).unwrap_or(0);
         let last_read = self.last_read.load(Relaxed);
-        let hinted = (last_read >> 32 == delta).then_some(last_read & u64::from(u32::MAX));
-        hinted
-            .into_iter()
-            .chain(std::iter::once_with(move || self.indexed_position(delta)))
-            .filter(|&at| at > 0)
+        let position = last_read & u64::from(u32::MAX);
+        let hinted = (last_read >> 32 == delta).then_some(Place { position, delta: None });
+        let indexed = std::iter::once_with(move || self.indexed_place(delta));
+        hinted.into_iter().chain(indexed).filter(|place| place.position > 0)
     }
 
-    /// Reads from a position that may be wrong: `None` where the batch there begins after `from`, though not at the
-    /// start of the segment.
+    /// Reads from a place that may be wrong: `None` where the batch there is not the one that the index named, or begins
+    /// after `from` though not at the start of the segment.
     fn read_at(
         &self,
-        position: u64,
+        place: Place,
         from: Offset,
         upto: Offset,
         max_bytes: usize,
     ) -> Result<Option<Vec<RecordBatch>>> {
         let end = self.end().position;
-        if position > end {
-            return Ok(None);
-        }
         let max_bytes = max_bytes.min(READ_BYTES_MAX);
-        let mut scan = Scan::new(&self.log, self.base, position..end, self.base)
+        let mut scan = Scan::new(&self.log, self.base, place.position.min(end)..end, self.base)
             .dense()
             .with_window(max_bytes.saturating_add(SKIP_BYTES));
+        if place.position > 0 && !scan.next_header()?.is_some_and(|first| self.fits(place, &first, from)) {
+            return Ok(None);
+        }
+        scan.skip_before(from)?;
         let mut batches: Vec<RecordBatch> = Vec::new();
         let mut bytes = 0;
-        let mut is_first = true;
-        while let Some(ScannedBatch { position: at, batch }) = scan.next()? {
-            if is_first && position > 0 && batch.base_offset() > from {
-                return Ok(None);
-            }
-            is_first = false;
-            if batch.last_offset() < from {
-                continue;
-            }
+        while let Some(ScannedBatch { position, batch }) = scan.next()? {
             let size = batch.bytes().len();
             if batch.base_offset() >= upto || (bytes > 0 && bytes + size > max_bytes) {
                 break;
             }
             batch.check_crc().map_err(|source| Error::Corrupt {
                 path: self.log.path().to_path_buf(),
-                position: at,
+                position,
                 offset: batch.base_offset(),
                 source,
             })?;
             bytes += size;
-            self.note_read(&batch, at);
+            self.note_read(&batch, position);
             batches.push(batch.starting_at(from));
             if bytes >= max_bytes || !scan.is_buffered() {
                 break;
             }
         }
         Ok(Some(batches))
+    }
+
+    /// Whether `first`, which stands at `place`, can be what was to be there.
+    fn fits(&self, place: Place, first: &BatchHeader, from: Offset) -> bool {
+        let is_named = place.delta.is_none_or(|delta| self.delta_of(first.last_offset()) == Some(delta));
+        is_named && first.base_offset() <= from
     }
 
     /// Remembers where a read ended, for the one that goes on there.
@@ -262,13 +278,13 @@ impl LogSegment {
         time: Timestamp,
         upto: Offset,
     ) -> Result<Option<(Offset, Timestamp)>> {
-        let floor = self.time_floor(time.as_millis()).unwrap_or(None);
-        let delta = floor.map_or(0, |entry| u64::from(entry.delta));
-        match self.first_since(self.indexed_position(delta), time, upto) {
-            // As for a read: where the index led to a wrong place, walk from the start.
-            Err(error) if error.is_corruption() => self.first_since(0, time, upto),
-            answer => answer,
+        let entry = self.last_entry_before(time).unwrap_or(None);
+        if let Some(entry) = entry
+            && let Ok(Some(position)) = self.position_behind(entry)
+        {
+            return self.first_since(position, time, upto);
         }
+        self.first_since(0, time, upto)
     }
 
     fn first_since(
@@ -277,8 +293,7 @@ impl LogSegment {
         time: Timestamp,
         upto: Offset,
     ) -> Result<Option<(Offset, Timestamp)>> {
-        let end = self.end().position;
-        let mut scan = Scan::new(&self.log, self.base, position.min(end)..end, self.base);
+        let mut scan = Scan::new(&self.log, self.base, position..self.end().position, self.base);
         while let Some(ScannedBatch { batch, .. }) = scan.next()? {
             if batch.base_offset() >= upto {
                 break;
@@ -295,16 +310,66 @@ impl LogSegment {
         Ok(None)
     }
 
-    /// The largest timestamp in the segment, or `None` where no record has one.
+    /// The last entry of the time index below `time`. `None` also where the entry behind it shows that the order is broken.
+    fn last_entry_before(&self, time: Timestamp) -> Result<Option<TimeEntry>> {
+        let is_before = |entry: TimeEntry| entry.timestamp < time.as_millis();
+        let count = self.time_count()?;
+        let Some((index, entry)) = last_where(count, |i| self.time_entry(i), is_before)? else {
+            return Ok(None);
+        };
+        let next = if index + 1 < count { self.time_entry(index + 1)? } else { None };
+        let is_ordered = next.is_none_or(|next| next.timestamp > entry.timestamp && next.delta > entry.delta);
+        Ok(is_ordered.then_some(entry))
+    }
+
+    /// The position behind the batch that a time index entry names, or `None` where that batch says otherwise.
+    fn position_behind(&self, entry: TimeEntry) -> Result<Option<u64>> {
+        let start = self.indexed_place(u64::from(entry.delta)).position;
+        let mut scan = Scan::new(&self.log, self.base, start..self.end().position, self.base);
+        let named = self.base.checked_add(u64::from(entry.delta)).unwrap_or(Offset::MAX);
+        scan.skip_before(named)?;
+        let found = scan.next()?.map(|found| found.batch);
+        let is_named = found.is_some_and(|batch| {
+            batch.last_offset() == named && batch.max_timestamp().as_millis() == entry.timestamp
+        });
+        Ok(is_named.then(|| scan.position()))
+    }
+
+    /// The largest timestamp in the segment, or `None` where no record has one. Looked up once.
     pub(crate) fn largest_timestamp(&self) -> Result<Option<Timestamp>> {
         let mut millis = self.largest_timestamp.load(Relaxed);
         if millis == UNKNOWN {
-            let count = entry_count::<TimeEntry>(&self.time_file)?;
-            let last = count.checked_sub(1).map(|last| read_entry::<TimeEntry>(&self.time_file, last));
-            millis = last.transpose()?.flatten().map_or(-1, |entry| entry.timestamp);
-            self.largest_timestamp.store(millis, Relaxed);
+            millis = self.find_largest()?.map_or(NONE, |largest| largest.timestamp.as_millis());
+            // Only where it is still unknown: an append may have published a newer one meanwhile.
+            let _ = self.largest_timestamp.compare_exchange(UNKNOWN, millis, Relaxed, Relaxed);
         }
         Ok((millis >= 0).then(|| Timestamp::from_millis(millis)))
+    }
+
+    /// The largest timestamp, from the last time index entry and the batches behind the one that it names.
+    ///
+    /// The entry alone would do, if it could be believed: but the index has no checksum, and may have lost its end.
+    pub(crate) fn find_largest(&self) -> Result<Option<LargestTimestamp>> {
+        let last = self.time_count().unwrap_or(0).checked_sub(1);
+        let last = last.and_then(|last| self.time_entry(last).ok().flatten());
+        let behind = last.and_then(|last| Some((last, self.position_behind(last).ok().flatten()?)));
+        let (mut largest, position) = match behind {
+            Some((TimeEntry { timestamp, delta }, position)) => {
+                (Some(LargestTimestamp { timestamp: Timestamp::from_millis(timestamp), delta }), position)
+            }
+            None => (None, 0),
+        };
+        let mut scan = Scan::new(&self.log, self.base, position..self.end().position, self.base);
+        while let Some(ScannedBatch { batch, .. }) = scan.next()? {
+            let timestamp = batch.max_timestamp();
+            if timestamp.as_millis() >= 0
+                && largest.is_none_or(|largest| timestamp > largest.timestamp)
+                && let Some(delta) = self.delta_of(batch.last_offset())
+            {
+                largest = Some(LargestTimestamp { timestamp, delta });
+            }
+        }
+        Ok(largest)
     }
 
     /// The largest timestamp of the first batch, from which the segment's age counts.
@@ -319,28 +384,46 @@ impl LogSegment {
         Scan::new(&self.log, self.base, 0..self.end().position, self.base).with_crcs()
     }
 
-    /// Where to start looking for the offset `delta` behind the base: at a batch at or before it, or at the start.
-    fn indexed_position(&self, delta: u64) -> u64 {
+    /// The last place at or before the offset `delta` that the index knows, or the start.
+    fn indexed_place(&self, delta: u64) -> Place {
         let delta = u32::try_from(delta.min(DELTA_MAX)).unwrap_or(u32::MAX);
         // An index that cannot be read costs time, never an answer.
         let entry = self.offset_floor(delta).unwrap_or(None);
-        entry.map_or(0, |entry| u64::from(entry.position))
+        entry.map_or(Place::START, |entry| Place {
+            position: u64::from(entry.position),
+            delta: Some(entry.delta),
+        })
     }
 
     fn offset_floor(&self, delta: u32) -> Result<Option<OffsetEntry>> {
-        if let Some(index) = self.index.load().as_ref() {
-            return index.offset_floor(delta);
-        }
-        let count = entry_count::<OffsetEntry>(&self.offset_file)?;
-        last_where(count, |i| read_entry(&self.offset_file, i), |entry: OffsetEntry| entry.delta <= delta)
+        let is_at_or_before = |entry: OffsetEntry| entry.delta <= delta;
+        let found = match self.index.load().as_ref() {
+            Some(index) => last_where(index.offset_count(), |i| Ok(index.offset_entry(i)), is_at_or_before),
+            None => {
+                let count = entry_count::<OffsetEntry>(&self.offset_file)?;
+                last_where(count, |i| read_entry(&self.offset_file, i), is_at_or_before)
+            }
+        };
+        Ok(found?.map(|(_, entry)| entry))
     }
 
-    fn time_floor(&self, timestamp: i64) -> Result<Option<TimeEntry>> {
-        if let Some(index) = self.index.load().as_ref() {
-            return index.time_floor(timestamp);
+    fn time_count(&self) -> Result<usize> {
+        match self.index.load().as_ref() {
+            Some(index) => Ok(index.time_count()),
+            None => entry_count::<TimeEntry>(&self.time_file),
         }
-        let count = entry_count::<TimeEntry>(&self.time_file)?;
-        last_where(count, |i| read_entry(&self.time_file, i), |entry: TimeEntry| entry.timestamp <= timestamp)
+    }
+
+    fn time_entry(&self, index: usize) -> Result<Option<TimeEntry>> {
+        match self.index.load().as_ref() {
+            Some(memory) => Ok(memory.time_entry(index)),
+            None => read_entry(&self.time_file, index),
+        }
+    }
+
+    /// How far an offset lies behind the base, as the indexes hold it.
+    fn delta_of(&self, offset: Offset) -> Option<u32> {
+        offset.delta_from(self.base).and_then(|delta| u32::try_from(delta).ok())
     }
 
     /// Serves lookups from `index`, of which the files hold nothing that counts.
@@ -372,8 +455,8 @@ impl LogSegment {
             scan = scan.with_crcs();
         }
         if let Some(entry) = last {
-            let first = scan.peek_next();
-            if !first.is_some_and(|first| entry_names(entry, self.base, &first)) {
+            let first = scan.next_header().ok().flatten();
+            if !first.is_some_and(|first| self.delta_of(first.last_offset()) == Some(entry.delta)) {
                 let nothing = SegmentEnd { position: 0, offset: self.base };
                 return self.walk(nothing, crcs, interval_bytes);
             }
@@ -402,8 +485,12 @@ impl LogSegment {
     /// The position of the first batch that ends behind `offset`, or the segment's end.
     pub(crate) fn position_of(&self, offset: Offset) -> Result<u64> {
         let delta = offset.delta_from(self.base).unwrap_or(0);
-        let mut scan =
-            Scan::new(&self.log, self.base, self.indexed_position(delta)..self.end().position, self.base);
+        let mut scan = Scan::new(
+            &self.log,
+            self.base,
+            self.indexed_place(delta).position..self.end().position,
+            self.base,
+        );
         while let Some(ScannedBatch { position, batch }) = scan.next()? {
             if batch.next_offset() > offset {
                 return Ok(position);
@@ -428,10 +515,4 @@ impl LogSegment {
         // The handles are read through only; a close of them has nothing to fail at.
         let _ = (self.offset_file.close(), self.time_file.close());
     }
-}
-
-/// Whether an index entry could have been made for this batch, which stands where the entry says: an entry names the
-/// last offset of its append, which may hold more than one batch.
-pub(crate) fn entry_names(entry: OffsetEntry, base: Offset, batch: &RecordBatch) -> bool {
-    batch.last_offset().delta_from(base).is_some_and(|delta| delta <= u64::from(entry.delta))
 }

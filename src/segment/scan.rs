@@ -95,12 +95,35 @@ impl<'a> Scan<'a> {
         self.expected
     }
 
+    /// Passes over the batches that end before `from`, looking at no more than their headers.
+    pub(crate) fn skip_before(&mut self, from: Offset) -> Result<()> {
+        while let Some(header) = self.next_header()?
+            && header.last_offset() < from
+        {
+            self.pass(&header);
+        }
+        Ok(())
+    }
+
     /// The next batch, or `None` where the log ends.
     ///
     /// # Errors
     ///
     /// [`Error::Corrupt`] for a bad batch, [`Error::Io`] where the file cannot be read.
     pub(crate) fn next(&mut self) -> Result<Option<ScannedBatch>> {
+        let Some(header) = self.next_header()? else { return Ok(None) };
+        let bytes = usize::try_from(header.total_bytes()).expect("a batch's length is an i32");
+        let batch = RecordBatch::parse(self.peek(bytes)?).map_err(|source| self.corrupt(source))?;
+        if self.crcs {
+            batch.check_crc().map_err(|source| self.corrupt(source))?;
+        }
+        let position = self.position;
+        self.pass(&header);
+        Ok(Some(ScannedBatch { position, batch }))
+    }
+
+    /// The header of the next batch, checked for its place, or `None` where the log ends.
+    pub(crate) fn next_header(&mut self) -> Result<Option<BatchHeader>> {
         let left = self.end - self.position;
         if left < BATCH_HEADER_BYTES as u64 {
             return if self.rest_is_zero()? {
@@ -116,24 +139,13 @@ impl<'a> Scan<'a> {
         }
         let header = BatchHeader::parse(&head).map_err(|source| self.corrupt(source))?;
         self.check_place(&header, left).map_err(|source| self.corrupt(source))?;
-        let bytes = usize::try_from(header.total_bytes()).expect("a batch's length is an i32");
-        let batch = RecordBatch::parse(self.peek(bytes)?).map_err(|source| self.corrupt(source))?;
-        if self.crcs {
-            batch.check_crc().map_err(|source| self.corrupt(source))?;
-        }
-        let position = self.position;
+        Ok(Some(header))
+    }
+
+    fn pass(&mut self, header: &BatchHeader) {
         self.position += header.total_bytes();
         self.expected = header.next_offset();
         self.passed_one = true;
-        Ok(Some(ScannedBatch { position, batch }))
-    }
-
-    /// The next batch without passing it, where there is a good one.
-    pub(crate) fn peek_next(&mut self) -> Option<RecordBatch> {
-        let (position, expected, passed_one) = (self.position, self.expected, self.passed_one);
-        let found = self.next().ok().flatten();
-        (self.position, self.expected, self.passed_one) = (position, expected, passed_one);
-        found.map(|found| found.batch)
     }
 
     /// Whether the next batch can be had without reading more of the file.
