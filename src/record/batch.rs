@@ -8,7 +8,7 @@
 use crate::error::{Corruption, Error, Result};
 use crate::offset::{LeaderEpoch, Offset, Timestamp};
 use crate::record::compression::Compression;
-use crate::record::control::{self, ControlType};
+use crate::record::control::ControlType;
 use crate::record::header::{BATCH_HEADER_BYTES, BatchHeader, TimestampType, checksum};
 use crate::record::records::BatchRecords;
 use crate::storage::Slice;
@@ -181,16 +181,13 @@ impl RecordBatch {
     ///
     /// As for [`records`](RecordBatch::records), and [`Error::InvalidBatch`] for a key that is too short.
     pub fn control_type(&self) -> Result<Option<ControlType>> {
-        self.control_record(|key, _| ControlType::from_key(key))
-    }
-
-    /// The epoch of the coordinator that wrote a transaction's end marker; `None` for any other batch.
-    pub(crate) fn coordinator_epoch(&self) -> Result<Option<i32>> {
-        self.control_record(|key, value| match ControlType::from_key(key)? {
-            ControlType::Abort | ControlType::Commit => control::coordinator_epoch(value).map(Some),
-            ControlType::Other(_) => Ok(None),
-        })
-        .map(Option::flatten)
+        if !self.is_control() {
+            return Ok(None);
+        }
+        let records = self.records()?;
+        let Some(record) = records.iter().next() else { return Ok(None) };
+        let control_type = ControlType::from_key(record.key().unwrap_or_default());
+        control_type.map(Some).map_err(|source| Error::InvalidBatch { source })
     }
 
     /// Decompresses the records, if need be, and checks them all.
@@ -219,18 +216,5 @@ impl RecordBatch {
             codec => codec.decompress(&stored, limit_bytes)?,
         };
         BatchRecords::check(&self.header, records, self.from).map_err(|source| Error::InvalidBatch { source })
-    }
-
-    fn control_record<T>(
-        &self,
-        read: impl FnOnce(&[u8], &[u8]) -> Result<T, Corruption>,
-    ) -> Result<Option<T>> {
-        if !self.is_control() {
-            return Ok(None);
-        }
-        let records = self.records()?;
-        let Some(record) = records.iter().next() else { return Ok(None) };
-        let (key, value) = (record.key().unwrap_or_default(), record.value().unwrap_or_default());
-        read(key, value).map(Some).map_err(|source| Error::InvalidBatch { source })
     }
 }

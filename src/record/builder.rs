@@ -19,7 +19,6 @@
 use crate::error::{Corruption, Error, Result};
 use crate::offset::Timestamp;
 use crate::record::compression::Compression;
-use crate::record::control::{self, ControlType};
 use crate::record::encoded::EncodedBatch;
 use crate::record::header::{BATCH_HEADER_BYTES, BatchHeader, TimestampType};
 use crate::record::record::Record;
@@ -80,25 +79,6 @@ impl BatchBuilder {
             header: BatchHeader::empty(compression),
             append_time: i64::MIN,
         }
-    }
-
-    /// A batch that ends a producer's transaction: one control record, written at `now` by the coordinator of that epoch.
-    pub(crate) fn marker(
-        control_type: ControlType,
-        producer_id: i64,
-        producer_epoch: i16,
-        coordinator_epoch: i32,
-        now: Timestamp,
-    ) -> Result<EncodedBatch> {
-        let mut builder = BatchBuilder::new(Compression::None).transactional(true).producer(
-            producer_id,
-            producer_epoch,
-            NULL,
-        );
-        builder.header.set_control();
-        let (key, value) = (control_type.to_key(), control::marker_value(coordinator_epoch));
-        builder.append(&Record::new().key(&key).value(&value), now)?;
-        builder.build()
     }
 
     /// Says what the records' timestamps are.
@@ -430,15 +410,5 @@ mod tests {
         builder.append(&Record::new().timestamp(Timestamp::from_millis(9999)), NOW).unwrap();
         builder.append(&Record::new(), NOW.saturating_add(std::time::Duration::from_millis(3))).unwrap();
         assert_eq!(builder.build().unwrap().max_timestamp().as_millis(), 1003);
-    }
-
-    #[test]
-    fn a_marker_is_kafkas_to_the_byte() {
-        let theirs = include_bytes!("../../tests/fixtures/v1/marker-commit.batch");
-        let now = Timestamp::from_millis(1_700_000_000_000);
-        let mut ours = BatchBuilder::marker(ControlType::Commit, 42, 3, 9, now).unwrap();
-        ours.stamp(Offset::from(500), LeaderEpoch::from_i32(5).unwrap());
-        assert_eq!(ours.bytes(), theirs);
-        assert_eq!(decode(&ours).coordinator_epoch().unwrap(), Some(9));
     }
 }

@@ -56,7 +56,6 @@ const CODEC_BITS: i16 = 0b111;
 const APPEND_TIME_BIT: i16 = 1 << 3;
 const TRANSACTIONAL_BIT: i16 = 1 << 4;
 const CONTROL_BIT: i16 = 1 << 5;
-const DELETE_HORIZON_BIT: i16 = 1 << 6;
 
 /// What the timestamps of a batch's records are. Kafka's `message.timestamp.type`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -232,11 +231,6 @@ impl BatchHeader {
         Timestamp::from_millis(self.max_timestamp)
     }
 
-    /// The timestamp from which the records' deltas count. In a batch with a delete horizon it is that horizon.
-    pub(crate) fn base_timestamp(&self) -> Timestamp {
-        Timestamp::from_millis(self.base_timestamp)
-    }
-
     /// The idempotent producer that wrote the batch.
     pub(crate) fn producer_id(&self) -> Option<i64> {
         (self.producer_id >= 0).then_some(self.producer_id)
@@ -250,11 +244,6 @@ impl BatchHeader {
     /// The sequence of the first record that the batch ever held. Control batches have none.
     pub(crate) fn base_sequence(&self) -> Option<i32> {
         (self.base_sequence >= 0).then_some(self.base_sequence)
-    }
-
-    /// The sequence of the last record that the batch ever held.
-    pub(crate) fn last_sequence(&self) -> Option<i32> {
-        self.base_sequence().map(|base| sequence_after(base, self.last_offset_delta))
     }
 
     /// How many records the batch holds: fewer than offsets, or none, after compaction.
@@ -272,21 +261,12 @@ impl BatchHeader {
         self.has(CONTROL_BIT)
     }
 
-    /// Whether the base timestamp is the time from which compaction may drop the batch's tombstones.
-    pub(crate) fn has_delete_horizon(&self) -> bool {
-        self.has(DELETE_HORIZON_BIT)
-    }
-
     pub(super) fn set_timestamp_type(&mut self, timestamp_type: TimestampType) {
         self.set(APPEND_TIME_BIT, timestamp_type == TimestampType::Append);
     }
 
     pub(super) fn set_transactional(&mut self, is_transactional: bool) {
         self.set(TRANSACTIONAL_BIT, is_transactional);
-    }
-
-    pub(super) fn set_control(&mut self) {
-        self.set(CONTROL_BIT, true);
     }
 
     pub(super) fn set_producer(&mut self, id: i64, epoch: i16, base_sequence: i32) {
@@ -311,14 +291,9 @@ pub(super) fn sequence_after(base: i32, delta: i32) -> i32 {
     base.wrapping_add(delta) & i32::MAX
 }
 
-/// The CRC-32C of what a batch's CRC covers.
+/// The CRC-32C (Castagnoli) of what a batch's CRC covers.
 pub(super) fn checksum(batch: &[u8]) -> u32 {
-    crc32c(batch.get(ATTRIBUTES_AT..).unwrap_or_default())
-}
-
-/// The CRC-32C (Castagnoli) of `bytes`.
-pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
-    crc_fast::crc32_iscsi(bytes)
+    crc_fast::crc32_iscsi(batch.get(ATTRIBUTES_AT..).unwrap_or_default())
 }
 
 fn field<const N: usize>(header: &[u8; BATCH_HEADER_BYTES], at: usize) -> [u8; N] {
@@ -373,8 +348,8 @@ mod tests {
         assert_eq!(header.next_offset(), 0x0102_030e);
         assert_eq!(header.timestamp_type(), TimestampType::Append);
         assert_eq!((header.producer_id(), header.producer_epoch()), (Some(7), Some(2)));
-        assert_eq!((header.base_sequence(), header.last_sequence()), (Some(i32::MAX), Some(8)));
-        assert!(header.is_transactional() && !header.is_control() && !header.has_delete_horizon());
+        assert_eq!(header.base_sequence(), Some(i32::MAX));
+        assert!(header.is_transactional() && !header.is_control());
         let empty = BatchHeader::empty(Compression::None);
         assert_eq!((empty.leader_epoch(), empty.producer_id(), empty.base_sequence()), (None, None, None));
     }
@@ -408,6 +383,8 @@ mod tests {
 
     #[test]
     fn the_checksum_is_castagnolis() {
-        assert_eq!(crc32c(b"123456789"), 0xe306_9283);
+        let mut batch = [0; ATTRIBUTES_AT].to_vec();
+        batch.extend_from_slice(b"123456789");
+        assert_eq!(checksum(&batch), 0xe306_9283);
     }
 }

@@ -96,17 +96,6 @@ impl BatchRecords {
             count: self.count,
         }
     }
-
-    /// Takes the first `count` records off, or all if there are fewer. Reads over what it takes.
-    pub(crate) fn split_front(&mut self, count: usize) -> BatchRecords {
-        let mut front = self.clone();
-        front.count = self.count.min(count);
-        let mut iter = front.iter();
-        iter.by_ref().for_each(drop);
-        self.start = self.records.len() - iter.cursor.left();
-        self.count -= front.count;
-        front
-    }
 }
 
 impl<'a> IntoIterator for &'a BatchRecords {
@@ -178,16 +167,6 @@ mod tests {
         for from in 0..=5 {
             let records = batch(4).starting_at(Offset::from(u32::from(from))).records().unwrap();
             assert_eq!(values(&records), (from..4).collect::<Vec<_>>());
-        }
-    }
-
-    #[test]
-    fn the_front_can_be_split_off() {
-        for count in 0..=5 {
-            let mut rest = batch(4).records().unwrap();
-            let front = rest.split_front(count.into());
-            assert_eq!(values(&front), (0..count.min(4)).collect::<Vec<_>>());
-            assert_eq!(values(&rest), (count.min(4)..4).collect::<Vec<_>>());
         }
     }
 
