@@ -52,16 +52,16 @@ impl BatchRecords {
     ) -> Result<BatchRecords, Corruption> {
         let origin = Origin::new(header);
         let mut cursor = Cursor::new(&records, 0);
-        let mut next_offset = header.base_offset();
+        let mut previous = None;
         let (mut start, mut skipped) = (0, 0);
         for _ in 0..header.record_count() {
             let record = cursor.whole_record(&origin)?;
-            // The last offset of all has none behind it, but it can only be the last record's.
-            if record.offset() < next_offset {
+            // Not by the offset behind the previous one: the last offset of all has none.
+            if previous.is_some_and(|previous| record.offset() <= previous) {
                 let value = record.offset().to_i64() - header.base_offset().to_i64();
                 return Err(Corruption::Field { field: "offsetDelta", value });
             }
-            next_offset = record.offset().next();
+            previous = Some(record.offset());
             if record.offset() < from {
                 start = records.len() - cursor.left();
                 skipped += 1;
@@ -221,6 +221,15 @@ mod tests {
         assert_eq!(header(b"\x02\xff\x01"), Corruption::HeaderName { position: 8 });
         assert_eq!(header(b"\x01\x01\x01"), length("header name", -1, 8, 2));
         assert_eq!(header(b"\x00\x01\x01"), length("unused part of a record", 1, 9, 1));
+    }
+
+    #[test]
+    fn the_last_offset_of_all_is_one_records_only() {
+        let mut header = *batch(2).header();
+        header.base_offset = Offset::from_i64(i64::MAX - 1).unwrap();
+        let twice = b"\x0c\x00\x00\x02\x01\x01\x00".repeat(2);
+        let error = BatchRecords::check(&header, Slice::from(twice), Offset::ZERO).unwrap_err();
+        assert_eq!(error, Corruption::Field { field: "offsetDelta", value: 1 });
     }
 
     #[test]
