@@ -35,6 +35,8 @@ impl Log {
 
     /// Appends one batch that is already encoded. It is stamped with the time of the append where the topic says so.
     pub(crate) fn append_batch(&self, mut batch: EncodedBatch) -> Result<Appended> {
+        let is_unstamped = batch.header().timestamp_type() == TimestampType::Create;
+        assert!(is_unstamped, "only a log stamps the append time");
         self.check_usable()?;
         let now = self.dir.clock.wall();
         if self.config.timestamp_type == TimestampType::Append {

@@ -81,11 +81,10 @@ impl BatchBuilder {
         }
     }
 
-    /// Says what the records' timestamps are.
+    /// Says what the records' timestamps are. Only a log may make them the append time, so this is not for callers.
     ///
     /// With [`TimestampType::Append`] readers see the latest `now` of all appends as the time of every record.
-    #[must_use]
-    pub fn timestamp_type(mut self, timestamp_type: TimestampType) -> BatchBuilder {
+    pub(crate) fn timestamp_type(mut self, timestamp_type: TimestampType) -> BatchBuilder {
         self.header.set_timestamp_type(timestamp_type);
         self
     }
