@@ -9,7 +9,7 @@ use crate::error::{Corruption, Error, Result};
 use crate::offset::{LeaderEpoch, Offset, Timestamp};
 use crate::record::compression::Compression;
 use crate::record::control::ControlType;
-use crate::record::header::{BATCH_HEADER_BYTES, BatchHeader, TimestampType, checksum};
+use crate::record::header::{BATCH_HEADER_BYTES, BatchHeader, TimestampType};
 use crate::record::records::BatchRecords;
 use crate::storage::Slice;
 
@@ -47,15 +47,7 @@ impl RecordBatch {
 
     /// Takes `bytes` for one batch, without a look at its CRC or its records.
     pub(crate) fn parse(bytes: Slice) -> Result<RecordBatch, Corruption> {
-        let header = BatchHeader::parse(&bytes)?;
-        let (needed, available) = (header.total_bytes(), bytes.len() as u64);
-        if available < needed {
-            return Err(Corruption::Truncated { needed, available });
-        }
-        if available > needed {
-            let (bytes, records) = (available - needed, header.record_count().into());
-            return Err(Corruption::TrailingBytes { bytes, records });
-        }
+        let header = BatchHeader::parse_whole(&bytes)?;
         Ok(RecordBatch { bytes, from: header.base_offset(), header })
     }
 
@@ -66,19 +58,16 @@ impl RecordBatch {
     /// [`Error::InvalidBatch`] if the bytes are not exactly one batch, or damaged.
     pub fn decode(bytes: &[u8]) -> Result<RecordBatch> {
         let decode = || {
-            // The header first: nothing is copied for what is no batch.
-            BatchHeader::parse(bytes)?;
-            let batch = RecordBatch::parse(Slice::from(bytes.to_vec()))?;
-            batch.check_crc()?;
-            Ok(batch)
+            // Before the copy: nothing is copied for what is no batch.
+            BatchHeader::parse_whole(bytes)?.check_crc(bytes)?;
+            RecordBatch::parse(Slice::from(bytes.to_vec()))
         };
         decode().map_err(|source| Error::InvalidBatch { source })
     }
 
     /// Computes the CRC of the batch and compares it with the one in the header.
     pub(crate) fn check_crc(&self) -> Result<(), Corruption> {
-        let (stored, computed) = (self.header.crc, checksum(&self.bytes));
-        if stored == computed { Ok(()) } else { Err(Corruption::Crc { stored, computed }) }
+        self.header.check_crc(&self.bytes)
     }
 
     /// The same batch, read from an offset inside it: records before that are not yielded.

@@ -16,7 +16,7 @@
 //! Invariants: the first 61 bytes are the header's; all of `memory` is initialised, and `filled` of it counts; the batch
 //! never passes `i32::MAX` bytes; an append that fails changes nothing.
 
-use crate::error::{Corruption, Error, Result};
+use crate::error::{Error, Result};
 use crate::offset::Timestamp;
 use crate::record::compression::Compression;
 use crate::record::encoded::EncodedBatch;
@@ -167,14 +167,11 @@ impl BatchBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidBatch`] without a record, [`Error::CodecDisabled`] if the codec is not built in,
+    /// [`Error::InvalidBatch`] without a record or with a producer but no sequence, [`Error::CodecDisabled`] if the codec is not built in,
     /// [`Error::BatchTooLarge`] if compression makes it larger than `i32::MAX` bytes.
     pub fn build(self) -> Result<EncodedBatch> {
         let BatchBuilder { mut memory, filled, mut header, append_time } = self;
-        if header.record_count == 0 {
-            let source = Corruption::Field { field: "recordsCount", value: 0 };
-            return Err(Error::InvalidBatch { source });
-        }
+        header.check_produced().map_err(|source| Error::InvalidBatch { source })?;
         memory.truncate(filled);
         if header.compression() != Compression::None {
             let records = memory.get(BATCH_HEADER_BYTES..).unwrap_or_default();
@@ -285,6 +282,7 @@ fn refusal(record: &Record<'_>, batch_bytes: u64) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::error::Corruption;
     use crate::offset::{LeaderEpoch, Offset};
     use crate::record::batch::RecordBatch;
 
@@ -370,6 +368,14 @@ mod tests {
         let error = BatchBuilder::new(Compression::None).build().unwrap_err();
         let expected = Corruption::Field { field: "recordsCount", value: 0 };
         assert!(matches!(error, Error::InvalidBatch { source } if source == expected));
+    }
+
+    #[test]
+    fn a_producer_without_a_sequence_is_refused() {
+        let mut builder = BatchBuilder::new(Compression::None).producer(42, 3, -1);
+        builder.append(&Record::new(), NOW).unwrap();
+        let expected = Corruption::Field { field: "baseSequence", value: -1 };
+        assert!(matches!(builder.build(), Err(Error::InvalidBatch { source }) if source == expected));
     }
 
     #[test]

@@ -3,12 +3,21 @@
 //! Its base offset is 0 and it has no leader epoch until the log stamps it. Both lie in front of what the CRC covers, so
 //! stamping them touches nothing but the header; stamping the append time changes the attributes too and costs a CRC.
 //!
-//! Invariants: the bytes are one whole valid batch, and the header is what they begin with.
+//! Our own builder makes it, or another implementation made it: then nothing of it is believed until it was checked as
+//! Kafka's broker checks what a producer sends it.
+//!
+//! Invariants: the bytes are one whole valid batch that a producer may send, its offsets without gaps, and the header is what
+//! they begin with.
 
+use crate::error::{Corruption, Error, Result};
 use crate::offset::{LeaderEpoch, Offset, Timestamp};
-use crate::record::header::{BatchHeader, TimestampType};
+use crate::record::batch::RecordBatch;
+use crate::record::compression::Compression;
+use crate::record::header::{BATCH_HEADER_BYTES, BatchHeader, TimestampType};
+use crate::record::records::check_records;
+use crate::storage::Slice;
 
-/// A batch in Kafka's format, as [`BatchBuilder`](crate::BatchBuilder) makes it.
+/// A batch in Kafka's format, as [`BatchBuilder`](crate::BatchBuilder) makes it, or as another implementation did.
 ///
 /// # Examples
 ///
@@ -30,6 +39,50 @@ pub struct EncodedBatch {
 }
 
 impl EncodedBatch {
+    /// Takes a batch that another implementation encoded, checked as Kafka's broker checks what a producer sends.
+    ///
+    /// `bytes` must be exactly one batch of version 2 with a right CRC. It holds at least one record, with offsets that
+    /// follow each other without a gap; each of them is decompressed, within
+    /// [`DECOMPRESSED_BYTES_MAX`](RecordBatch::DECOMPRESSED_BYTES_MAX), and checked. A batch of a producer with an id has a
+    /// sequence. Control batches are refused: only a log writes them.
+    ///
+    /// The records stay as they were encoded. What is not the producer's to say is taken back: base offset and leader
+    /// epoch, the append time, the delete horizon of a compacted log. The largest timestamp becomes that of the records,
+    /// where it was another; a header that had to be changed gets a new CRC.
+    ///
+    /// Costs a decompression of the batch and a look at every byte of its records, but no copy.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidBatch`] for anything else, [`Error::CodecDisabled`] if the codec is not built in, so that the records
+    /// cannot be checked.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use streamlog::{Broker, EncodedBatch, NewTopic, Offset};
+    ///
+    /// // One record, as a producer of Kafka's protocol sends it.
+    /// let sent = b"\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x40\xff\xff\xff\xff\x02\xca\x0e\x29\x9b\
+    ///     \x00\x00\x00\x00\x00\x00\x00\x00\x01\x8b\xcf\xe5\x68\x00\x00\x00\x01\x8b\xcf\xe5\x68\x00\
+    ///     \xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x00\x00\x00\x01\
+    ///     \x1c\x00\x00\x00\x01\x103 apples\x00";
+    /// let batch = EncodedBatch::from_bytes(sent.to_vec())?;
+    ///
+    /// let broker = Broker::in_memory()?;
+    /// broker.admin().create_topic(NewTopic::new("orders"))?;
+    /// let orders = broker.topic("orders")?.partition(0)?;
+    /// assert_eq!(orders.append_batch(batch)?, Offset::ZERO..Offset::from(1));
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
+    pub fn from_bytes(bytes: Vec<u8>) -> Result<EncodedBatch> {
+        let mut header = check_header(&bytes).map_err(|source| Error::InvalidBatch { source })?;
+        header.clear_stamps();
+        header.max_timestamp = largest_timestamp(&header, &bytes)?;
+        // Where nothing had to be changed, this gives the CRC that was just found right.
+        Ok(EncodedBatch::seal(header, bytes))
+    }
+
     /// Closes a batch whose records lie behind room for the header.
     pub(super) fn seal(mut header: BatchHeader, mut bytes: Vec<u8>) -> EncodedBatch {
         header.seal(&mut bytes);
@@ -79,4 +132,30 @@ impl EncodedBatch {
         self.header.max_timestamp = now.as_millis();
         self.header.seal(&mut self.bytes);
     }
+}
+
+/// The header of exactly one batch, undamaged, that a producer may send.
+fn check_header(batch: &[u8]) -> Result<BatchHeader, Corruption> {
+    let header = BatchHeader::parse_whole(batch)?;
+    header.check_crc(batch)?;
+    header.check_produced()?;
+    Ok(header)
+}
+
+/// Checks all records of a batch, and says which of their own timestamps is the largest.
+fn largest_timestamp(header: &BatchHeader, batch: &[u8]) -> Result<i64> {
+    let stored = batch.get(BATCH_HEADER_BYTES..).unwrap_or_default();
+    let decompressed: Slice;
+    let records = match header.compression() {
+        Compression::None => stored,
+        codec => {
+            decompressed = codec.decompress(stored, RecordBatch::DECOMPRESSED_BYTES_MAX)?;
+            &decompressed
+        }
+    };
+    let mut largest = i64::MIN;
+    // Offset deltas that rise from 0 or more to at most the last, and are as many as that allows, leave no gap.
+    check_records(header, records, |record, _| largest = largest.max(record.timestamp().as_millis()))
+        .map_err(|source| Error::InvalidBatch { source })?;
+    Ok(largest)
 }

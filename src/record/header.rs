@@ -56,6 +56,7 @@ const CODEC_BITS: i16 = 0b111;
 const APPEND_TIME_BIT: i16 = 1 << 3;
 const TRANSACTIONAL_BIT: i16 = 1 << 4;
 const CONTROL_BIT: i16 = 1 << 5;
+const DELETE_HORIZON_BIT: i16 = 1 << 6;
 
 /// What the timestamps of a batch's records are. Kafka's `message.timestamp.type`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -164,6 +165,41 @@ impl BatchHeader {
         })
     }
 
+    /// Reads the header of `batch`, which must be exactly one batch. Looks neither at the CRC nor at the records.
+    pub(super) fn parse_whole(batch: &[u8]) -> Result<BatchHeader, Corruption> {
+        let header = BatchHeader::parse(batch)?;
+        let (needed, available) = (header.total_bytes(), batch.len() as u64);
+        if available < needed {
+            return Err(Corruption::Truncated { needed, available });
+        }
+        if available > needed {
+            let (bytes, records) = (available - needed, header.record_count().into());
+            return Err(Corruption::TrailingBytes { bytes, records });
+        }
+        Ok(header)
+    }
+
+    /// Computes the CRC of `batch`, whose header this is, and compares it with the one in the header.
+    pub(super) fn check_crc(&self, batch: &[u8]) -> Result<(), Corruption> {
+        let (stored, computed) = (self.crc, checksum(batch));
+        if stored == computed { Ok(()) } else { Err(Corruption::Crc { stored, computed }) }
+    }
+
+    /// Refuses what a log may write but no producer: gaps, no records, control records, a producer without a sequence.
+    pub(super) fn check_produced(&self) -> Result<(), Corruption> {
+        let refused = |field, value: i32| Err(Corruption::Field { field, value: value.into() });
+        if self.record_count == 0 || i64::from(self.record_count) != i64::from(self.last_offset_delta) + 1 {
+            return refused("recordsCount", self.record_count);
+        }
+        if self.is_control() {
+            return refused("isControlBatch", 1);
+        }
+        if self.producer_id().is_some() && self.base_sequence().is_none() {
+            return refused("baseSequence", self.base_sequence);
+        }
+        Ok(())
+    }
+
     /// Writes the header over the first bytes of `batch`, which must hold it.
     pub(crate) fn write(&self, batch: &mut [u8]) {
         let epoch = self.leader_epoch.map_or(i32::from(NONE), LeaderEpoch::to_i32);
@@ -261,6 +297,14 @@ impl BatchHeader {
         self.has(CONTROL_BIT)
     }
 
+    /// Takes back what only a log says of a batch: its place, the append time, the delete horizon. The records' deltas
+    /// count from the base timestamp as before, whatever it was called.
+    pub(super) fn clear_stamps(&mut self) {
+        self.base_offset = Offset::ZERO;
+        self.leader_epoch = None;
+        self.set(APPEND_TIME_BIT | DELETE_HORIZON_BIT, false);
+    }
+
     pub(super) fn set_timestamp_type(&mut self, timestamp_type: TimestampType) {
         self.set(APPEND_TIME_BIT, timestamp_type == TimestampType::Append);
     }
@@ -292,7 +336,7 @@ pub(super) fn sequence_after(base: i32, delta: i32) -> i32 {
 }
 
 /// The CRC-32C (Castagnoli) of what a batch's CRC covers.
-pub(super) fn checksum(batch: &[u8]) -> u32 {
+fn checksum(batch: &[u8]) -> u32 {
     crc_fast::crc32_iscsi(batch.get(ATTRIBUTES_AT..).unwrap_or_default())
 }
 

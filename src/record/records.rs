@@ -50,29 +50,15 @@ impl BatchRecords {
         records: Slice,
         from: Offset,
     ) -> Result<BatchRecords, Corruption> {
-        let origin = Origin::new(header);
-        let mut cursor = Cursor::new(&records, 0);
-        let mut previous = None;
         let (mut start, mut skipped) = (0, 0);
-        for _ in 0..header.record_count() {
-            let record = cursor.whole_record(&origin)?;
-            // Not by the offset behind the previous one: the last offset of all has none.
-            if previous.is_some_and(|previous| record.offset() <= previous) {
-                let value = record.offset().to_i64() - header.base_offset().to_i64();
-                return Err(Corruption::Field { field: "offsetDelta", value });
-            }
-            previous = Some(record.offset());
+        check_records(header, &records, |record, end| {
             if record.offset() < from {
-                start = records.len() - cursor.left();
+                start = end;
                 skipped += 1;
             }
-        }
-        if cursor.left() > 0 {
-            let (bytes, records) = (cursor.left() as u64, header.record_count().into());
-            return Err(Corruption::TrailingBytes { bytes, records });
-        }
+        })?;
         let count = header.record_count() as usize - skipped;
-        Ok(BatchRecords { records, origin, start, count })
+        Ok(BatchRecords { records, origin: Origin::new(header), start, count })
     }
 
     /// How many there are.
@@ -138,6 +124,33 @@ impl<'a> Iterator for BatchRecordsIter<'a> {
 impl ExactSizeIterator for BatchRecordsIter<'_> {}
 
 impl FusedIterator for BatchRecordsIter<'_> {}
+
+/// Checks all of a batch's `records`, decompressed. `visit` sees each on the way, and the place behind it.
+#[inline]
+pub(super) fn check_records(
+    header: &BatchHeader,
+    records: &[u8],
+    mut visit: impl FnMut(RecordView<'_>, usize),
+) -> Result<(), Corruption> {
+    let origin = Origin::new(header);
+    let mut cursor = Cursor::new(records, 0);
+    let mut previous = None;
+    for _ in 0..header.record_count() {
+        let record = cursor.whole_record(&origin)?;
+        // Not by the offset behind the previous one: the last offset of all has none.
+        if previous.is_some_and(|previous| record.offset() <= previous) {
+            let value = record.offset().to_i64() - header.base_offset().to_i64();
+            return Err(Corruption::Field { field: "offsetDelta", value });
+        }
+        previous = Some(record.offset());
+        visit(record, records.len() - cursor.left());
+    }
+    if cursor.left() > 0 {
+        let (bytes, records) = (cursor.left() as u64, header.record_count().into());
+        return Err(Corruption::TrailingBytes { bytes, records });
+    }
+    Ok(())
+}
 
 #[cfg(test)]
 mod tests {

@@ -2,22 +2,27 @@
 
 use streamlog::{Compression, ControlType, Record, RecordBatch, RecordView, TimestampType};
 
+/// The bytes of a fixture.
+pub(crate) fn fixture(name: &str) -> Vec<u8> {
+    std::fs::read(format!("{}/tests/fixtures/v1/{name}.batch", env!("CARGO_MANIFEST_DIR"))).unwrap()
+}
+
 /// A fixture, decoded.
 fn load(name: &str) -> RecordBatch {
-    let path = format!("{}/tests/fixtures/v1/{name}.batch", env!("CARGO_MANIFEST_DIR"));
-    RecordBatch::decode(&std::fs::read(path).unwrap()).unwrap()
+    RecordBatch::decode(&fixture(name)).unwrap()
 }
 
 /// The codecs that this build has.
-fn codecs() -> impl Iterator<Item = Compression> {
+pub(crate) fn codecs() -> impl Iterator<Item = Compression> {
     use Compression::{Gzip, Lz4, None, Snappy, Zstd};
     [None, Gzip, Snappy, Lz4, Zstd].into_iter().filter(|codec| codec.is_available())
 }
 
 /// A record's offset, timestamp, sequence, key, value and headers, to compare.
-type Row<'a> = (u64, i64, Option<i32>, Option<&'a [u8]>, Option<&'a [u8]>, Vec<(&'a str, Option<&'a [u8]>)>);
+pub(crate) type Row<'a> =
+    (u64, i64, Option<i32>, Option<&'a [u8]>, Option<&'a [u8]>, Vec<(&'a str, Option<&'a [u8]>)>);
 
-fn row<'a>(record: RecordView<'a>) -> Row<'a> {
+pub(crate) fn row<'a>(record: RecordView<'a>) -> Row<'a> {
     let headers = record.headers().map(|header| (header.name(), header.value())).collect();
     let (offset, timestamp) = (record.offset().into(), record.timestamp().as_millis());
     (offset, timestamp, record.sequence(), record.key(), record.value(), headers)

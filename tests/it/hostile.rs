@@ -43,7 +43,7 @@ fn sample(codec: Compression) -> Vec<u8> {
     builder.build().unwrap().into_bytes()
 }
 
-fn samples() -> impl Iterator<Item = (Compression, Vec<u8>)> {
+pub(crate) fn samples() -> impl Iterator<Item = (Compression, Vec<u8>)> {
     use Compression::{Gzip, Lz4, None, Snappy, Zstd};
     [None, Gzip, Snappy, Lz4, Zstd]
         .into_iter()
@@ -52,7 +52,7 @@ fn samples() -> impl Iterator<Item = (Compression, Vec<u8>)> {
 }
 
 /// Gives `batch` the CRC that its bytes have, as whoever makes up a batch would.
-fn fix_crc(batch: &mut [u8]) {
+pub(crate) fn fix_crc(batch: &mut [u8]) {
     if let Err(Error::InvalidBatch { source: Corruption::Crc { computed, .. } }) = RecordBatch::decode(batch)
     {
         batch[CRC].copy_from_slice(&computed.to_be_bytes());

@@ -10,10 +10,10 @@ use kafka_protocol::records::{
 use streamlog::{BatchBuilder, Compression, Record, RecordBatch, Timestamp};
 
 /// A record as both sides can hold it: key, value, headers.
-type Row = (Option<Vec<u8>>, Option<Vec<u8>>, Vec<(String, Option<Vec<u8>>)>);
+pub(crate) type Row = (Option<Vec<u8>>, Option<Vec<u8>>, Vec<(String, Option<Vec<u8>>)>);
 
 /// Nulls, empty fields, headers, and enough bytes to fill several blocks.
-fn rows() -> Vec<Row> {
+pub(crate) fn rows() -> Vec<Row> {
     let mut random = noise(1);
     let mut rows: Vec<Row> = vec![
         (None, None, vec![]),
@@ -36,7 +36,7 @@ fn noise(seed: u64) -> impl FnMut() -> u8 {
     }
 }
 
-fn codecs() -> impl Iterator<Item = (Compression, TheirCompression)> {
+pub(crate) fn codecs() -> impl Iterator<Item = (Compression, TheirCompression)> {
     [
         (Compression::None, TheirCompression::None),
         (Compression::Gzip, TheirCompression::Gzip),
@@ -49,8 +49,38 @@ fn codecs() -> impl Iterator<Item = (Compression, TheirCompression)> {
 }
 
 /// The time of record `i`.
-fn time(i: usize) -> i64 {
+pub(crate) fn time(i: usize) -> i64 {
     1_700_000_000_000 + 7 * i64::try_from(i).unwrap()
+}
+
+/// A batch of `rows` as the other implementation encodes it: leader epoch 4, producer 42 epoch 3, sequences from 100 on.
+pub(crate) fn encode(rows: &[Row], compression: TheirCompression) -> Vec<u8> {
+    let records: Vec<TheirRecord> = rows
+        .iter()
+        .enumerate()
+        .map(|(i, (key, value, headers))| TheirRecord {
+            transactional: false,
+            control: false,
+            delete_horizon: false,
+            partition_leader_epoch: 4,
+            producer_id: 42,
+            producer_epoch: 3,
+            timestamp_type: TheirTimestampType::Creation,
+            offset: i64::try_from(i).unwrap(),
+            sequence: 100 + i32::try_from(i).unwrap(),
+            timestamp: time(i),
+            key: key.clone().map(Bytes::from),
+            value: value.clone().map(Bytes::from),
+            headers: headers
+                .iter()
+                .map(|(name, value)| (name.clone().into(), value.clone().map(Bytes::from)))
+                .collect(),
+        })
+        .collect();
+    let mut bytes = BytesMut::new();
+    let options = RecordEncodeOptions { version: 2, compression };
+    RecordBatchEncoder::encode(&mut bytes, &records, &options).unwrap();
+    bytes.to_vec()
 }
 
 #[test]
@@ -88,31 +118,7 @@ fn what_we_write_others_read() {
 fn what_others_write_we_read() {
     for (codec, theirs) in codecs() {
         let rows = rows();
-        let records: Vec<TheirRecord> = rows
-            .iter()
-            .enumerate()
-            .map(|(i, (key, value, headers))| TheirRecord {
-                transactional: false,
-                control: false,
-                delete_horizon: false,
-                partition_leader_epoch: 4,
-                producer_id: 42,
-                producer_epoch: 3,
-                timestamp_type: TheirTimestampType::Creation,
-                offset: i64::try_from(i).unwrap(),
-                sequence: 100 + i32::try_from(i).unwrap(),
-                timestamp: time(i),
-                key: key.clone().map(Bytes::from),
-                value: value.clone().map(Bytes::from),
-                headers: headers
-                    .iter()
-                    .map(|(name, value)| (name.clone().into(), value.clone().map(Bytes::from)))
-                    .collect(),
-            })
-            .collect();
-        let mut bytes = BytesMut::new();
-        let options = RecordEncodeOptions { version: 2, compression: theirs };
-        RecordBatchEncoder::encode(&mut bytes, &records, &options).unwrap();
+        let bytes = encode(&rows, theirs);
 
         let batch = RecordBatch::decode(&bytes).unwrap();
         assert_eq!(batch.compression(), codec);
