@@ -1,8 +1,5 @@
 //! Runs the fuzz targets over the inputs kept in `fuzz/corpus/`: seeds, and whatever once broke something.
 
-// TODO: remove this line once `RecordBatch` is public; until then there is nothing to run.
-#![cfg(false)]
-
 use std::fs;
 use std::path::Path;
 
