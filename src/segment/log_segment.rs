@@ -456,7 +456,7 @@ impl LogSegment {
         }
         if let Some(entry) = last {
             let first = scan.next_header().ok().flatten();
-            if !first.is_some_and(|first| self.delta_of(first.last_offset()) == Some(entry.delta)) {
+            if first.is_none_or(|first| self.delta_of(first.last_offset()) != Some(entry.delta)) {
                 let nothing = SegmentEnd { position: 0, offset: self.base };
                 return self.walk(nothing, crcs, interval_bytes);
             }

@@ -55,7 +55,7 @@ impl Segment {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] where the file cannot be opened.
+    /// [`Error::Io`](crate::Error::Io) where the file cannot be opened.
     pub fn open(path: impl AsRef<Path>) -> Result<Segment> {
         let path = path.as_ref();
         let files = OpenFiles::new(Arc::new(DiskStorage::new()), FILES_ALONE);
@@ -91,7 +91,7 @@ impl Segment {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] where a file opened alone cannot be read.
+    /// [`Error::Io`](crate::Error::Io) where a file opened alone cannot be read.
     pub fn end_offset(&self) -> Result<Offset> {
         Ok(self.end()?.offset)
     }
@@ -100,7 +100,7 @@ impl Segment {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] where a file opened alone cannot be read.
+    /// [`Error::Io`](crate::Error::Io) where a file opened alone cannot be read.
     pub fn bytes(&self) -> Result<u64> {
         Ok(self.end()?.position)
     }

@@ -24,6 +24,7 @@ mod recording;
 pub use disk::DiskStorage;
 pub use memory::MemoryStorage;
 pub(crate) use open_files::{FileHandle, OpenFiles};
+#[cfg(any(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
 pub(crate) use pool::Buffer;
 pub use slice::Slice;
 pub use traits::{Access, Entry, EntryKind, Storage, StorageFile, StorageLock};

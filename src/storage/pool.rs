@@ -6,6 +6,7 @@
 //!
 //! Invariants: a buffer's memory is initialised once, when it is first allocated, and never handed to two owners.
 
+#[cfg(any(feature = "gzip", feature = "zstd"))]
 use std::io;
 
 use crossbeam::queue::ArrayQueue;
@@ -38,9 +39,11 @@ impl Buffer {
         Buffer { memory, used: bytes }
     }
 
+    // Only streams of unknown length are read so, and these two codecs alone give such.
     /// Reads `reader` to its end into a buffer, or gives `None` if there are more than `limit` bytes.
     ///
     /// `hint` is a guess at how much will come; the buffer doubles when it was too low, never past `limit`.
+    #[cfg(any(feature = "gzip", feature = "zstd"))]
     pub(crate) fn read_all(
         reader: &mut dyn io::Read,
         hint: usize,
@@ -123,6 +126,7 @@ mod tests {
         }
     }
 
+    #[cfg(any(feature = "gzip", feature = "zstd"))]
     #[test]
     fn reading_stops_at_the_limit() {
         let data = vec![7_u8; 10_000];
