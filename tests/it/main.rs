@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what is wrong by panicking")]
 
+mod kit;
+
+mod append;
 mod foreign;
 mod golden;
 mod hostile;
