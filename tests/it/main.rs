@@ -9,3 +9,4 @@ mod foreign;
 mod golden;
 mod hostile;
 mod interop;
+mod read;
