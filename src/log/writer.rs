@@ -29,6 +29,8 @@ pub(crate) struct Writer {
     /// Whether a failed write may have left something behind the end.
     is_dirty: bool,
     first_timestamp: Option<Timestamp>,
+    /// Whether `first_timestamp` has been looked up since the log was opened.
+    first_is_known: bool,
     began: Timestamp,
     jitter: Duration,
 }
@@ -51,14 +53,20 @@ impl Writer {
             room: HeadRoom::new(prepared),
             is_dirty: false,
             first_timestamp: None,
+            first_is_known: false,
             began,
             jitter,
         }
     }
 
-    /// Makes the writer ready for an append: undoes what a failed one left, and takes the index out of its files.
+    /// Makes the writer ready for an append: undoes what a failed one left, takes the index out of its files, and finds
+    /// out since when the segment's age counts.
     pub(crate) fn make_ready(&mut self, config: &TopicConfig) -> Result<()> {
         self.settle()?;
+        if !self.first_is_known {
+            self.first_timestamp = self.active.first_timestamp()?;
+            self.first_is_known = true;
+        }
         if self.index.is_some() {
             return Ok(());
         }
@@ -70,7 +78,6 @@ impl Writer {
         if walk.start > 0 {
             walk.writer.set_largest(self.active.find_largest()?);
         }
-        self.first_timestamp = self.active.first_timestamp()?;
         self.active.set_index(walk.writer.index());
         self.index = Some(walk.writer);
         Ok(())

@@ -10,3 +10,4 @@ mod golden;
 mod hostile;
 mod interop;
 mod read;
+mod roll;
