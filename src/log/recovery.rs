@@ -173,6 +173,7 @@ impl Partition<'_> {
                 if let Ok(mut walk) = segment.walk(nothing, false, self.config.index_interval_bytes) {
                     walk.writer.note_time();
                     segment.set_index(walk.writer.index());
+                    segment.publish(end, walk.writer.largest().map(|largest| largest.timestamp));
                     report.rebuilt_indexes += 1;
                 }
             }

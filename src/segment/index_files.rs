@@ -40,7 +40,8 @@ pub(crate) fn read_entry<E: Entry>(file: &FileHandle, index: usize) -> Result<Op
 /// Takes over into `writer` the entries that name batches before byte `position_max` and offsets up to `delta_max`.
 ///
 /// Reading stops at the first entry that is out of order, outside those bounds, or all zero where that cannot be.
-/// Gives the last entry that was taken.
+/// Gives the last entry that was taken. Nothing is taken where there are no times at all: those of the batches that the
+/// walk would pass over would be lost.
 pub(crate) fn restore(
     offset_file: &FileHandle,
     time_file: &FileHandle,
@@ -48,6 +49,9 @@ pub(crate) fn restore(
     position_max: u64,
     delta_max: u32,
 ) -> Result<Option<OffsetEntry>> {
+    if entry_count::<TimeEntry>(time_file)? == 0 {
+        return Ok(None);
+    }
     let mut last = None;
     for entry in read_entries::<OffsetEntry>(offset_file)? {
         let inside =

@@ -11,3 +11,4 @@ mod hostile;
 mod interop;
 mod read;
 mod roll;
+mod time;

@@ -338,3 +338,36 @@ fn index_files_hold_kafkas_entries() {
     }
     assert!(seen > 20, "{seen} entries");
 }
+
+#[test]
+fn indexes_that_are_gone_are_made_again_as_they_were() {
+    let place = Place::disk();
+    let config = TopicConfig::default().segment_bytes(4000).index_interval_bytes(200);
+    let (broker, partition) = place.begin(config);
+    (0..100).for_each(|number| append(&partition, START + number, 100));
+    drop((broker, partition));
+    let directory = place.partition_path();
+    let files = |suffix: &str| {
+        let mut files: Vec<(String, Vec<u8>)> = fs::read_dir(&directory)
+            .unwrap()
+            .map(|entry| entry.unwrap())
+            .filter(|entry| entry.path().extension().is_some_and(|found| found == suffix))
+            .map(|entry| (entry.file_name().into_string().unwrap(), fs::read(entry.path()).unwrap()))
+            .collect();
+        files.sort();
+        files
+    };
+    let before = (files("index"), files("timeindex"));
+    remove_indexes(&directory);
+    let (broker, partition) = place.resume();
+    let report = &broker.recovery_report().partitions;
+    assert!(
+        report.iter().any(|found| found.rebuilt_indexes == before.0.len()),
+        "{}",
+        broker.recovery_report()
+    );
+    assert_eq!(partition.offset_for_time(Timestamp::from_millis(START + 3)).unwrap(), Some(offset(3)));
+    assert_whole(&partition, 100);
+    drop((broker, partition));
+    assert!((files("index"), files("timeindex")) == before);
+}
