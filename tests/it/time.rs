@@ -156,3 +156,19 @@ fn append_times_are_found_for_every_record_of_a_batch() {
     assert_agrees(&partition, &times, "append time");
     assert_eq!(partition.offset_for_time(Timestamp::from_millis(START + 3)).unwrap(), Some(Offset::from(6)));
 }
+
+#[test]
+fn a_time_index_that_is_gone_alone_is_made_again_whole() {
+    let place = Place::disk();
+    let (broker, partition) = place.begin(TopicConfig::default().index_interval_bytes(100));
+    // The largest time stands before everything that the offset index leads to.
+    let mut times = vec![START + 1_000_000];
+    times.extend((0..60).map(|step| START + step));
+    for &time in &times {
+        partition.append(&[Record::new().value("v").timestamp(Timestamp::from_millis(time))]).unwrap();
+    }
+    drop((broker, partition));
+    fs::remove_file(place.partition_path().join("00000000000000000000.timeindex")).unwrap();
+    let (_, partition) = place.resume();
+    assert_agrees(&partition, &times, "after the open");
+}
