@@ -11,4 +11,5 @@ mod hostile;
 mod interop;
 mod read;
 mod roll;
+mod sync;
 mod time;
