@@ -13,3 +13,4 @@ mod read;
 mod roll;
 mod sync;
 mod time;
+mod topics;
