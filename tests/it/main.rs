@@ -9,6 +9,7 @@ mod foreign;
 mod golden;
 mod hostile;
 mod interop;
+mod open;
 mod read;
 mod roll;
 mod sync;
