@@ -131,25 +131,20 @@ impl Partition<'_> {
     fn trust(&self, report: &mut PartitionRecovery) -> Result<Option<Segments>> {
         let Some((last, older)) = self.found.split_last() else { return Ok(None) };
         let active = self.open_segment(last);
-        let walk = active.walk(active.end(), false, self.config.index_interval_bytes)?;
-        if walk.bad.is_some() || self.slot_offset.is_some_and(|durable| walk.end.offset < durable) {
+        let (end, bad) = active.find_end()?;
+        if bad.is_some() || self.slot_offset.is_some_and(|durable| end.offset < durable) {
             return Ok(None);
         }
         let sealed = self.trust_sealed(older, last.base, report);
-        active.end_at(walk.end);
-        let index = if last.has_indexes || walk.end.position == 0 {
-            None
-        } else {
-            report.rebuilt_indexes += 1;
-            active.set_index(walk.writer.index());
-            Some(walk.writer)
-        };
+        active.end_at(end);
+        let index =
+            if last.has_indexes || end.position == 0 { None } else { self.remake_index(&active, report)? };
         Ok(Some(Segments {
             sealed,
             active: Arc::new(active),
             index,
             prepared: last.bytes,
-            epochs: walk.epochs,
+            epochs: Vec::new(),
             is_cut: false,
             unsaved_bytes: 0,
         }))
@@ -169,17 +164,26 @@ impl Partition<'_> {
             let segment = LogSegment::open(&self.dir.files, self.path, found.base, end, access);
             if !found.has_indexes && found.bytes > 0 {
                 // A segment that cannot be walked over is served without an index, as far as it can be read.
-                let nothing = SegmentEnd { position: 0, offset: found.base };
-                if let Ok(mut walk) = segment.walk(nothing, false, self.config.index_interval_bytes) {
-                    walk.writer.note_time();
-                    segment.set_index(walk.writer.index());
-                    segment.publish(end, walk.writer.largest().map(|largest| largest.timestamp));
-                    report.rebuilt_indexes += 1;
-                }
+                let _ = self.remake_index(&segment, report);
             }
             Arc::new(segment)
         };
         found.iter().zip(ends).map(open).collect()
+    }
+
+    /// Makes the index of a segment whose index files are missing.
+    fn remake_index(
+        &self,
+        segment: &LogSegment,
+        report: &mut PartitionRecovery,
+    ) -> Result<Option<IndexWriter>> {
+        let nothing = SegmentEnd { position: 0, offset: segment.base() };
+        let mut walk = segment.walk(nothing, false, self.config.index_interval_bytes)?;
+        walk.writer.note_time();
+        segment.set_index(walk.writer.index());
+        segment.publish(segment.end(), walk.writer.largest());
+        report.rebuilt_indexes += 1;
+        Ok(Some(walk.writer))
     }
 
     /// After anything but a clean close: every batch from the recovery point on is looked at.
@@ -272,9 +276,6 @@ impl Partition<'_> {
         let mut last = None;
         for (segment, mut walk, bytes) in checked.walked {
             segment.end_at(walk.end);
-            if walk.start > 0 {
-                walk.writer.set_largest(segment.find_largest()?);
-            }
             walk.writer.note_time();
             segment.set_index(walk.writer.index());
             epochs.extend(walk.epochs);

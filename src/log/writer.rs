@@ -71,12 +71,9 @@ impl Writer {
             return Ok(());
         }
         let end = self.active.end();
-        let mut walk = self.active.walk(end, false, config.index_interval_bytes)?;
+        let walk = self.active.walk(end, false, config.index_interval_bytes)?;
         if let Some(error) = walk.bad {
             return Err(error);
-        }
-        if walk.start > 0 {
-            walk.writer.set_largest(self.active.find_largest()?);
         }
         self.active.set_index(walk.writer.index());
         self.index = Some(walk.writer);

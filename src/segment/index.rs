@@ -152,7 +152,8 @@ impl IndexWriter {
             || self.index.time_count() + 1 >= bytes_max / TimeEntry::BYTES
     }
 
-    fn last_time(&self) -> Option<TimeEntry> {
+    /// The last entry of the time index.
+    pub(crate) fn last_time(&self) -> Option<TimeEntry> {
         self.index.time_count().checked_sub(1).and_then(|last| self.index.time_entry(last))
     }
 }

@@ -259,8 +259,12 @@ impl LogSegment {
 
     /// Whether `first`, which stands at `place`, can be what was to be there.
     fn fits(&self, place: Place, first: &BatchHeader, from: Offset) -> bool {
-        let is_named = place.delta.is_none_or(|delta| self.delta_of(first.last_offset()) == Some(delta));
-        is_named && first.base_offset() <= from
+        self.is_at(place, first) && first.base_offset() <= from
+    }
+
+    /// Whether `first` is the batch that the index has at `place`.
+    fn is_at(&self, place: Place, first: &BatchHeader) -> bool {
+        place.delta.is_none_or(|delta| self.delta_of(first.last_offset()) == Some(delta))
     }
 
     /// Remembers where a read ended, for the one that goes on there.
@@ -346,20 +350,24 @@ impl LogSegment {
         Ok((millis >= 0).then(|| Timestamp::from_millis(millis)))
     }
 
-    /// The largest timestamp, from the last time index entry and the batches behind the one that it names.
-    ///
-    /// The entry alone would do, if it could be believed: but the index has no checksum, and may have lost its end.
-    pub(crate) fn find_largest(&self) -> Result<Option<LargestTimestamp>> {
+    fn find_largest(&self) -> Result<Option<LargestTimestamp>> {
         let last = self.time_count().unwrap_or(0).checked_sub(1);
         let last = last.and_then(|last| self.time_entry(last).ok().flatten());
-        let behind = last.and_then(|last| Some((last, self.position_behind(last).ok().flatten()?)));
+        self.largest_since(last, self.end().position)
+    }
+
+    /// The largest timestamp before byte `end`: that of a time index entry, or of a batch behind the one that it names.
+    ///
+    /// The last entry alone would do, if it could be believed: but the index has no checksum, and may have lost its end.
+    fn largest_since(&self, entry: Option<TimeEntry>, end: u64) -> Result<Option<LargestTimestamp>> {
+        let behind = entry.and_then(|entry| Some((entry, self.position_behind(entry).ok().flatten()?)));
         let (mut largest, position) = match behind {
             Some((TimeEntry { timestamp, delta }, position)) => {
                 (Some(LargestTimestamp { timestamp: Timestamp::from_millis(timestamp), delta }), position)
             }
             None => (None, 0),
         };
-        let mut scan = Scan::new(&self.log, self.base, position..self.end().position, self.base);
+        let mut scan = Scan::new(&self.log, self.base, position.min(end)..end, self.base);
         while let Some(ScannedBatch { batch, .. }) = scan.next()? {
             let timestamp = batch.max_timestamp();
             if timestamp.as_millis() >= 0
@@ -461,6 +469,10 @@ impl LogSegment {
                 return self.walk(nothing, crcs, interval_bytes);
             }
         }
+        if start > 0 {
+            let largest = self.largest_since(writer.last_time(), start)?;
+            writer.set_largest(largest);
+        }
         let (mut batches, mut epochs) = (0, Vec::new());
         let bad = loop {
             match scan.next() {
@@ -480,6 +492,34 @@ impl LogSegment {
         };
         let end = SegmentEnd { position: scan.position(), offset: scan.expected() };
         Ok(Walk { writer, start, end, batches, epochs, bad })
+    }
+
+    /// Where the batches end, looked for from the last index entry on, and what is wrong with the batch there, where it is
+    /// not simply the end.
+    pub(crate) fn find_end(&self) -> Result<(SegmentEnd, Option<Error>)> {
+        let place = self.indexed_place(DELTA_MAX);
+        let end = self.end().position;
+        let mut scan = Scan::new(&self.log, self.base, place.position.min(end)..end, self.base).dense();
+        let first = scan.next_header();
+        if place.position > 0
+            && !first.is_ok_and(|first| first.is_some_and(|first| self.is_at(place, &first)))
+        {
+            scan = Scan::new(&self.log, self.base, 0..end, self.base).dense();
+        }
+        let bad = loop {
+            match scan.skip_before(Offset::MAX) {
+                // At the end, or at a batch that ends at the last offset of all.
+                Ok(()) => match scan.next() {
+                    Ok(Some(_)) => {}
+                    Ok(None) => break None,
+                    Err(error) if error.is_corruption() => break Some(error),
+                    Err(error) => return Err(error),
+                },
+                Err(error) if error.is_corruption() => break Some(error),
+                Err(error) => return Err(error),
+            }
+        };
+        Ok((SegmentEnd { position: scan.position(), offset: scan.expected() }, bad))
     }
 
     /// The position of the first batch that ends behind `offset`, or the segment's end.
