@@ -1,0 +1,99 @@
+//! Reading a segment by offset: whole batches, from the one that holds the wanted offset on.
+//!
+//! Where to begin is a guess, from where the last read ended or from the index, and is checked against the batch that
+//! stands there. A guess that does not hold costs a walk from the start of the segment, never an answer.
+
+use super::log_segment::LogSegment;
+use super::lookup::Place;
+use super::scan::{Scan, ScannedBatch};
+use crate::error::{Error, Result};
+use crate::offset::Offset;
+use crate::record::{BatchHeader, RecordBatch};
+use crate::sync::Relaxed;
+
+/// The most that one read returns, unless a single batch is larger.
+const READ_BYTES_MAX: usize = 16 << 20;
+/// What a read fetches beyond the bytes that were asked for, to pass over what lies between the index entry and the
+/// first wanted batch.
+const SKIP_BYTES: usize = 8 << 10;
+
+impl LogSegment {
+    /// Whole batches from the one that holds `from` on, up to those that begin at `upto`, in about `max_bytes`: at
+    /// least one batch if there is any. CRCs are checked.
+    pub(crate) fn read(&self, from: Offset, upto: Offset, max_bytes: usize) -> Result<Vec<RecordBatch>> {
+        for place in self.likely_places(from) {
+            match self.read_at(place, from, upto, max_bytes) {
+                Ok(Some(batches)) => return Ok(batches),
+                Err(error) if !error.is_corruption() => return Err(error),
+                // Either the log is damaged, which the walk from the start will say, or the place was wrong.
+                Ok(None) | Err(_) => {}
+            }
+        }
+        Ok(self.read_at(Place::START, from, upto, max_bytes)?.unwrap_or_default())
+    }
+
+    /// Where the batch that holds `from` may stand, or one before it: where the last read ended, or what the index says.
+    pub(super) fn likely_places(&self, from: Offset) -> impl Iterator<Item = Place> {
+        let delta = from.delta_from(self.base).unwrap_or(0);
+        let last_read = self.last_read.load(Relaxed);
+        let position = last_read & u64::from(u32::MAX);
+        let hinted = (last_read >> 32 == delta).then_some(Place { position, delta: None });
+        let indexed = std::iter::once_with(move || self.indexed_place(delta));
+        hinted.into_iter().chain(indexed).filter(|place| place.position > 0)
+    }
+
+    /// Reads from a place that may be wrong: `None` where the batch there is not the one that the index named, or begins
+    /// after `from` though not at the start of the segment.
+    pub(super) fn read_at(
+        &self,
+        place: Place,
+        from: Offset,
+        upto: Offset,
+        max_bytes: usize,
+    ) -> Result<Option<Vec<RecordBatch>>> {
+        let end = self.end().position;
+        let max_bytes = max_bytes.min(READ_BYTES_MAX);
+        let mut scan = Scan::new(&self.log, self.base, place.position.min(end)..end, self.base)
+            .dense()
+            .with_window(max_bytes.saturating_add(SKIP_BYTES));
+        if place.position > 0 && !scan.next_header()?.is_some_and(|first| self.fits(place, &first, from)) {
+            return Ok(None);
+        }
+        scan.skip_before(from)?;
+        let mut batches: Vec<RecordBatch> = Vec::new();
+        let mut bytes = 0;
+        while let Some(ScannedBatch { position, batch }) = scan.next()? {
+            let size = batch.bytes().len();
+            if batch.base_offset() >= upto || (bytes > 0 && bytes + size > max_bytes) {
+                break;
+            }
+            batch.check_crc().map_err(|source| Error::Corrupt {
+                path: self.log.path().to_path_buf(),
+                position,
+                offset: batch.base_offset(),
+                source,
+            })?;
+            bytes += size;
+            self.note_read(&batch, position);
+            batches.push(batch.starting_at(from));
+            if bytes >= max_bytes || !scan.is_buffered() {
+                break;
+            }
+        }
+        Ok(Some(batches))
+    }
+
+    /// Whether `first`, which stands at `place`, can be what was to be there.
+    pub(super) fn fits(&self, place: Place, first: &BatchHeader, from: Offset) -> bool {
+        self.is_at(place, first) && first.base_offset() <= from
+    }
+
+    /// Remembers where a read ended, for the one that goes on there.
+    pub(super) fn note_read(&self, batch: &RecordBatch, position: u64) {
+        let delta = batch.next_offset().delta_from(self.base).and_then(|delta| u32::try_from(delta).ok());
+        let position = u32::try_from(position + batch.bytes().len() as u64).ok();
+        if let (Some(delta), Some(position)) = (delta, position) {
+            self.last_read.store((u64::from(delta) << 32) | u64::from(position), Relaxed);
+        }
+    }
+}
