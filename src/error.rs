@@ -195,6 +195,17 @@ pub enum Error {
         source: Corruption,
     },
 
+    /// A batch has the right CRC, and yet its records cannot be decoded: it was encoded wrongly, or decompresses to more
+    /// than the reader's limit.
+    #[error("cannot decode the records of the batch at offset {offset}")]
+    InvalidRecords {
+        /// The batch's base offset.
+        offset: Offset,
+        /// What is wrong with them.
+        #[source]
+        source: Corruption,
+    },
+
     /// A batch uses a codec whose Cargo feature is off in this build.
     #[error("codec {codec} is not built in: turn on the Cargo feature \"{codec}\"")]
     CodecDisabled {
@@ -341,6 +352,7 @@ impl Error {
     pub fn is_corruption(&self) -> bool {
         match self {
             Error::InvalidBatch { .. }
+            | Error::InvalidRecords { .. }
             | Error::Corrupt { .. }
             | Error::InvalidFile { .. }
             | Error::Damaged { .. } => true,
@@ -362,7 +374,7 @@ impl Error {
     pub fn kafka_code(&self) -> Option<i16> {
         Some(match self {
             Error::OffsetOutOfRange { .. } | Error::InvalidOffset { .. } => 1,
-            Error::Corrupt { .. } | Error::InvalidBatch { .. } => 2,
+            Error::Corrupt { .. } | Error::InvalidBatch { .. } | Error::InvalidRecords { .. } => 2,
             Error::UnknownTopic { .. } | Error::UnknownPartition { .. } => 3,
             Error::BatchTooLarge { .. } => 10,
             Error::InvalidTopicName { .. } | Error::TopicNameCollision { .. } => 17,

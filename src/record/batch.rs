@@ -168,7 +168,7 @@ impl RecordBatch {
     ///
     /// # Errors
     ///
-    /// As for [`records`](RecordBatch::records), and [`Error::InvalidBatch`] for a key that is too short.
+    /// As for [`records`](RecordBatch::records), and [`Error::InvalidRecords`] for a key that is too short.
     pub fn control_type(&self) -> Result<Option<ControlType>> {
         if !self.is_control() {
             return Ok(None);
@@ -176,14 +176,14 @@ impl RecordBatch {
         let records = self.records()?;
         let Some(record) = records.iter().next() else { return Ok(None) };
         let control_type = ControlType::from_key(record.key().unwrap_or_default());
-        control_type.map(Some).map_err(|source| Error::InvalidBatch { source })
+        control_type.map(Some).map_err(|source| self.invalid_records(source))
     }
 
     /// Decompresses the records, if need be, and checks them all.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidBatch`] if the records are damaged or decompress to more than
+    /// [`Error::InvalidRecords`] if the records are damaged or decompress to more than
     /// [`DECOMPRESSED_BYTES_MAX`](RecordBatch::DECOMPRESSED_BYTES_MAX), [`Error::CodecDisabled`] if the codec is not built in.
     pub fn records(&self) -> Result<BatchRecords> {
         self.records_within(Self::DECOMPRESSED_BYTES_MAX)
@@ -202,8 +202,16 @@ impl RecordBatch {
             Compression::None => stored,
             // Compaction leaves nothing at all behind the header of an emptied batch.
             _ if stored.is_empty() => stored,
-            codec => codec.decompress(&stored, limit_bytes)?,
+            codec => codec.decompress(&stored, limit_bytes).map_err(|error| match error {
+                Error::InvalidBatch { source } => self.invalid_records(source),
+                other => other,
+            })?,
         };
-        BatchRecords::check(&self.header, records, self.from).map_err(|source| Error::InvalidBatch { source })
+        BatchRecords::check(&self.header, records, self.from).map_err(|source| self.invalid_records(source))
+    }
+
+    /// What is wrong with the records, and in which batch.
+    fn invalid_records(&self, source: Corruption) -> Error {
+        Error::InvalidRecords { offset: self.base_offset(), source }
     }
 }

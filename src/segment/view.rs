@@ -115,7 +115,7 @@ impl Segment {
     /// batch cannot be told from bytes that only look like batches.
     #[must_use]
     pub fn batches(&self) -> SegmentBatches<'_> {
-        SegmentBatches { scan: Some(self.inner.scan()) }
+        SegmentBatches { scan: self.inner.scan(), is_over: false }
     }
 
     fn end(&self) -> Result<SegmentEnd> {
@@ -144,17 +144,27 @@ impl fmt::Debug for Segment {
 /// The batches of one segment, in order. From [`Segment::batches`].
 #[derive(Debug)]
 pub struct SegmentBatches<'a> {
-    scan: Option<Scan<'a>>,
+    scan: Scan<'a>,
+    is_over: bool,
+}
+
+impl SegmentBatches<'_> {
+    /// The byte in the file at which the next batch starts; after the last one or an error, where they end.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.scan.position()
+    }
 }
 
 impl Iterator for SegmentBatches<'_> {
     type Item = Result<RecordBatch>;
 
     fn next(&mut self) -> Option<Result<RecordBatch>> {
-        let next = self.scan.as_mut()?.next();
-        if !matches!(next, Ok(Some(_))) {
-            self.scan = None;
+        if self.is_over {
+            return None;
         }
+        let next = self.scan.next();
+        self.is_over = !matches!(next, Ok(Some(_)));
         next.map(|found| found.map(|ScannedBatch { batch, .. }| batch)).transpose()
     }
 }
