@@ -192,7 +192,9 @@ fn records_of_every_size_up_to_the_limit_come_back() {
         // All in one call, then one by one.
         let records: Vec<Record<'_>> = expected.iter().map(|value| Record::new().value(value)).collect();
         partition.append(&records).unwrap();
-        records.iter().for_each(|record| drop(partition.append(std::slice::from_ref(record)).unwrap()));
+        for record in &records {
+            partition.append(std::slice::from_ref(record)).unwrap();
+        }
         for max_bytes in [0, 100_000, usize::MAX] {
             let rows = all_rows(&partition, Offset::ZERO, max_bytes);
             let read: Vec<Vec<u8>> = rows.into_iter().filter_map(|row| row.value).collect();
@@ -208,7 +210,7 @@ fn a_batch_over_the_limit_is_refused_and_nothing_of_the_call_is_stored() {
         let record = Record::new().value(&large);
         let limit = batch_bytes(&record);
         let (broker, partition) = place.begin(TopicConfig::default().max_message_bytes(limit));
-        partition.append(&[record.clone()]).unwrap();
+        partition.append(&[record]).unwrap();
         let before = broker.metrics();
 
         let larger = [7; 501];

@@ -281,9 +281,14 @@ fn words<const N: usize>(path: &Path) -> Vec<[u8; N]> {
     bytes.chunks_exact(N).map(|chunk| chunk.try_into().unwrap()).collect()
 }
 
-/// The entries that Kafka would have made: `(delta, position)` and `(timestamp, delta)`.
-fn expected_entries(batches: &[Placed], interval: u64) -> (Vec<(u64, u64)>, Vec<(i64, u64)>) {
-    let (mut offsets, mut times) = (Vec::new(), Vec::<(i64, u64)>::new());
+/// Delta and position.
+type OffsetEntries = Vec<(u64, u64)>;
+/// Timestamp and delta.
+type TimeEntries = Vec<(i64, u64)>;
+
+/// The entries that Kafka would have made.
+fn expected_entries(batches: &[Placed], interval: u64) -> (OffsetEntries, TimeEntries) {
+    let (mut offsets, mut times) = (OffsetEntries::new(), TimeEntries::new());
     let (mut since, mut largest) = (0, (-1, 0));
     for (index, batch) in batches.iter().enumerate() {
         if batch.timestamp > largest.0 {

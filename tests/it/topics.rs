@@ -27,7 +27,9 @@ fn topics_are_created_listed_and_described() {
 
         let value = [0; 800];
         let partition = topic.partition(2).unwrap();
-        (0..5).for_each(|_| drop(partition.append(&[Record::new().value(&value)]).unwrap()));
+        for _ in 0..5 {
+            partition.append(&[Record::new().value(&value)]).unwrap();
+        }
         partition.sync().unwrap();
         partition.append(&[Record::new().value(&value)]).unwrap();
         let told = admin.describe_topic("b").unwrap();
