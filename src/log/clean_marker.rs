@@ -22,8 +22,9 @@ pub(crate) struct CleanMarker {
     path: PathBuf,
     /// Whether the marker is known to be gone: then appending costs one load.
     is_gone: AtomicBool,
-    /// Held while it is removed, over the sync: the first appends wait for it, once per open.
-    removing: Mutex<()>,
+    /// Whether the marker stays as it is from now on. Held while it is removed, over the sync: the first appends wait for
+    /// it, once per open.
+    is_final: Mutex<bool>,
 }
 
 impl CleanMarker {
@@ -40,24 +41,27 @@ impl CleanMarker {
             dir: dir.to_path_buf(),
             path,
             is_gone: AtomicBool::new(!is_there),
-            removing: Mutex::new(()),
+            is_final: Mutex::new(false),
         };
         Ok((marker, is_there))
     }
 
-    /// Whether the marker is there: nothing has been appended since it was placed.
-    pub(crate) fn is_there(&self) -> bool {
-        !self.is_gone.load(Acquire)
-    }
-
     /// Removes the marker for good, if it is still there. To be called before anything is changed in a log.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`] once the close has settled whether there is one: an append that began before the close and gets
+    /// here after it must not touch a directory that another broker may hold by now.
     pub(crate) fn remove(&self) -> Result<()> {
         if self.is_gone.load(Acquire) {
             return Ok(());
         }
-        let _removing = self.removing.lock();
+        let is_final = self.is_final.lock();
         if self.is_gone.load(Acquire) {
             return Ok(());
+        }
+        if *is_final {
+            return Err(Error::Closed);
         }
         match self.storage.remove_file(&self.path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -70,10 +74,43 @@ impl CleanMarker {
         Ok(())
     }
 
-    /// Makes the marker, durably. Only once every log is closed.
+    /// Lets nobody remove the marker from now on; `true`: it is there, as nothing was appended. Only once every log is
+    /// closed.
+    pub(crate) fn settle(&self) -> bool {
+        *self.is_final.lock() = true;
+        self.is_there()
+    }
+
+    /// Whether the marker is there: nothing has been appended since it was placed.
+    fn is_there(&self) -> bool {
+        !self.is_gone.load(Acquire)
+    }
+
+    /// Makes the marker, durably, after it was [settled](Self::settle).
     pub(crate) fn place(&self) -> Result<()> {
         small_file::replace(&*self.storage, &self.path, CONTENTS)?;
         self.is_gone.store(false, Release);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::MemoryStorage;
+
+    #[test]
+    fn an_append_that_comes_after_the_close_cannot_remove_the_marker() {
+        let storage: Arc<dyn Storage> = Arc::new(MemoryStorage::new());
+        let dir = Path::new("d");
+        storage.create_dir(dir).unwrap();
+        let (marker, is_there) = CleanMarker::find(&storage, dir).unwrap();
+        assert!(!is_there && !marker.settle());
+        marker.place().unwrap();
+        assert!(matches!(marker.remove(), Err(Error::Closed)));
+        let (reopened, is_there) = CleanMarker::find(&storage, dir).unwrap();
+        assert!(is_there);
+        reopened.remove().unwrap();
+        assert!(!CleanMarker::find(&storage, dir).unwrap().1);
     }
 }

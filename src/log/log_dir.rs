@@ -229,7 +229,7 @@ impl LogDir {
     /// Ends the work on the directory: its checkpoints are replaced, and where all of its logs were closed in order
     /// (`is_whole`), the marker that says so is placed. Where nothing was ever changed, nothing is written.
     pub(crate) fn close(&self, is_whole: bool) -> Result<()> {
-        let closed = if self.marker.is_there() {
+        let closed = if self.marker.settle() {
             Ok(())
         } else {
             self.write_checkpoints().and_then(|()| if is_whole { self.marker.place() } else { Ok(()) })

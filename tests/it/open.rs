@@ -269,7 +269,7 @@ fn every_handle_keeps_the_broker_open_and_the_last_closes_it() {
 
 #[test]
 fn threads_that_use_a_broker_while_it_closes_succeed_or_hear_that_it_is_closed() {
-    for place in Place::both() {
+    for place in Place::both().into_iter().chain((0..10).map(|_| Place::memory())) {
         let (broker, partition) = place.begin(TopicConfig::default().segment_bytes(2048));
         let acknowledged = thread::scope(|scope| {
             let threads: Vec<_> = (0..4)
