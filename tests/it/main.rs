@@ -9,6 +9,7 @@ mod foreign;
 mod golden;
 mod hostile;
 mod interop;
+mod model;
 mod open;
 mod read;
 mod roll;
