@@ -85,8 +85,13 @@ impl LogDir {
             Ok(entry) if entry.kind != EntryKind::Directory => {
                 return Err(Error::NotADirectory { path: path.to_path_buf() });
             }
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => create_dir_durably(&*storage, path)?,
+            // Until there is an id in it, an earlier attempt may have ended before the directory's own name was durable.
+            Ok(_) if meta_properties::exists(&*storage, path)? => {}
+            Ok(_) => sync_names(&*storage, path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                storage.create_dir(path).map_err(Error::io("create", path))?;
+                sync_names(&*storage, path)?;
+            }
             Err(error) => return Err(Error::io("open", path)(error)),
         }
         warn_of_network(&*storage, path);
@@ -244,21 +249,17 @@ impl LogDir {
     }
 }
 
-/// Creates a directory, with those above it that are missing, so that a power cut leaves all of them.
-fn create_dir_durably(storage: &dyn Storage, path: &Path) -> Result<()> {
-    let missing: Vec<&Path> = path
-        .ancestors()
-        .take_while(|dir| !dir.as_os_str().is_empty())
-        .take_while(|dir| storage.stat(dir).is_err())
-        .collect();
-    storage.create_dir(path).map_err(Error::io("create", path))?;
-    for dir in missing.into_iter().rev() {
-        let parent = match dir.parent() {
-            Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-            Some(parent) => parent,
-            None => continue,
-        };
-        storage.sync_dir(parent).map_err(Error::io("sync", parent))?;
+/// Makes the names on the way to `path` survive a power cut, whoever made which of them.
+fn sync_names(storage: &dyn Storage, path: &Path) -> Result<()> {
+    for dir in path.ancestors().skip(1) {
+        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
+        match storage.sync_dir(dir) {
+            // Where we may not even look, we have made nothing.
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
+                return Err(Error::io("sync", dir)(error));
+            }
+            Ok(()) | Err(_) => {}
+        }
     }
     Ok(())
 }

@@ -16,6 +16,16 @@ const FILE_NAME: &str = "meta.properties";
 const VERSION: i64 = 1;
 const FILE_BYTES_MAX: u64 = 1 << 20;
 
+/// Whether a log directory has its file.
+pub(crate) fn exists(storage: &dyn Storage, dir: &Path) -> Result<bool> {
+    let path = dir.join(FILE_NAME);
+    match storage.stat(&path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(Error::io("look for", &path)(error)),
+    }
+}
+
 /// Reads a log directory's id, making the file where there is none.
 pub(crate) fn open(storage: &dyn Storage, dir: &Path, random: &Mutex<fastrand::Rng>) -> Result<Uuid> {
     let path = dir.join(FILE_NAME);

@@ -1,0 +1,9 @@
+//! Crashes, failing disks and damaged files: what an acknowledgement is worth when things go wrong.
+
+mod acknowledgement;
+mod calls;
+mod disk;
+mod failing_disk;
+mod power_cut;
+mod script;
+mod sync_order;

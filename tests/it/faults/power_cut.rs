@@ -1,0 +1,131 @@
+//! The process dies, or the power goes, at every single step of a broker's life, and of its recovery.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use streamlog::Error;
+
+use super::acknowledgement::{Kept, Ledger};
+use super::disk::{After, Disk, Plan};
+use super::script::{self, LIFE, live};
+
+/// The ways in which the disk is left, with what must be there then.
+fn ways(step: u64) -> [(After, Kept); 4] {
+    [
+        (After::Kill, Kept::Appended),
+        (After::PowerCut, Kept::Durable),
+        (After::TornPowerCut(2 * step), Kept::Durable),
+        (After::TornPowerCut(2 * step + 1), Kept::Durable),
+    ]
+}
+
+/// Lives until the change with number `step`, where the disk goes down.
+fn die_at(step: u64) -> (Disk, Ledger) {
+    let (disk, mut ledger) = (Disk::new(), Ledger::default());
+    disk.plan(Plan::DieAtChange(step));
+    let lived = live(&disk, LIFE, &mut ledger);
+    assert!(disk.is_down() || lived.is_ok(), "{:?}", lived.err());
+    (disk, ledger)
+}
+
+/// The number of changes that the whole life makes.
+fn life_steps() -> u64 {
+    let disk = Disk::new();
+    let broker = live(&disk, LIFE, &mut Ledger::default()).unwrap();
+    drop(broker);
+    disk.counts().1
+}
+
+/// Runs `check`, and says where it was when it fails.
+pub(super) fn told<T>(place: &str, check: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(check)).unwrap_or_else(|panic| {
+        eprintln!("failed with {place}");
+        std::panic::resume_unwind(panic)
+    })
+}
+
+/// Opens what survived, checks it, and goes on with it: appends, a sync, a clean close, another opening.
+fn check_survivor(disk: &Disk, mut ledger: Ledger, kept: Kept) {
+    let (broker, clock) = script::open(disk).unwrap();
+    assert_eq!(broker.recovery_report().partitions.iter().filter(|one| one.offline.is_some()).count(), 0);
+    ledger.check(&broker, kept);
+
+    // An open that cut something began a new epoch, durably: what is told as durable now stays, whatever happens.
+    let mut again = ledger.clone();
+    let (after, _) = script::open(&disk.after(After::PowerCut)).unwrap();
+    again.check(&after, Kept::Durable);
+    drop(after);
+
+    ledger.creating("new", 1);
+    broker.admin().create_topic(script::topic("new", 1)).unwrap();
+    ledger.created("new");
+    for name in broker.admin().list_topics().unwrap() {
+        for partition in broker.topic(&name).unwrap().partitions() {
+            let partition = partition.unwrap();
+            script::append(&partition, &mut ledger, 2, 400).unwrap();
+            script::append(&partition, &mut ledger, 1, 1200).unwrap();
+            script::sync(&partition, &mut ledger).unwrap();
+        }
+    }
+    clock.advance(std::time::Duration::from_secs(60));
+    let mut again = ledger.clone();
+    again.check(&script::open(&disk.after(After::PowerCut)).unwrap().0, Kept::Durable);
+
+    broker.close().unwrap();
+    drop(broker);
+    let (broker, _) = script::open(disk).unwrap();
+    assert!(broker.recovery_report().was_clean);
+    ledger.check(&broker, Kept::Appended);
+}
+
+#[test]
+fn every_acknowledged_record_survives_a_crash_at_any_step() {
+    let steps = life_steps();
+    for step in 1..=steps {
+        let (disk, ledger) = die_at(step);
+        for (after, kept) in ways(step) {
+            told(&format!("step {step} of {steps}, {after:?}"), || {
+                check_survivor(&disk.after(after), ledger.clone(), kept);
+            });
+        }
+    }
+    eprintln!("{steps} steps, {} crashes", 4 * steps);
+}
+
+#[test]
+fn a_crash_during_the_recovery_loses_nothing_more() {
+    let steps = life_steps();
+    let mut crashes = 0;
+    for step in (1..=steps).step_by(3) {
+        let (disk, ledger) = die_at(step);
+        for (first, kept) in ways(step) {
+            let survivor = disk.after(first);
+            let (counted, _) = script::open(&survivor.after(After::Kill)).map(|_| ((), ())).map_or_else(
+                |error| panic!("step {step}, {first:?}: {error}"),
+                |_| (recovery_steps(&survivor), ()),
+            );
+            let mut random = fastrand::Rng::with_seed(step);
+            let at = if counted == 0 { continue } else { random.u64(1..=counted) };
+            let dying = survivor.after(After::Kill);
+            dying.plan(Plan::DieAtChange(at));
+            drop(script::open(&dying));
+            for (second, _) in ways(step + at) {
+                // A page cache that survived the first crash may still go with the power.
+                let kept = if second == After::Kill { kept } else { Kept::Durable };
+                told(&format!("step {step}, {first:?}, then step {at} of {counted}, {second:?}"), || {
+                    check_survivor(&dying.after(second), ledger.clone(), kept);
+                });
+                crashes += 1;
+            }
+        }
+    }
+    eprintln!("{crashes} crashes during a recovery");
+}
+
+/// The number of changes that opening this disk makes.
+fn recovery_steps(disk: &Disk) -> u64 {
+    let disk = disk.after(After::Kill);
+    let opened = script::open(&disk);
+    let steps = disk.counts().1;
+    assert!(!matches!(opened, Err(Error::Locked { .. })));
+    steps
+}
