@@ -216,9 +216,8 @@ fn open_topic(
     for number in 0..record.partition_count {
         let Ok(partition) = PartitionId::try_from(number) else { break };
         let partition = TopicPartition::new(name, partition);
-        let path = dir.partition_path(&partition);
-        let is_missing = record.directories.is_none() && dir.storage().stat(&path).is_err();
-        let opened = if is_missing {
+        // Whatever an interrupted creation left, nothing of it is known to be durable, and no record can be in it.
+        let opened = if record.directories.is_none() {
             log::create(dir, partition, record.id, record.config.clone()).map_err(Arc::new)
         } else {
             let (opened, found) = open_reported(dir, &partition, record.id, &record.config);

@@ -165,7 +165,8 @@ impl Disk {
         let mut state = self.lock().clone();
         (state.plan, state.is_down, state.calls, state.changes) = (Plan::Nothing, false, 0, 0);
         state.log.clear();
-        let mut random = fastrand::Rng::with_seed(if let After::TornPowerCut(seed) = after { seed } else { 0 });
+        let mut random =
+            fastrand::Rng::with_seed(if let After::TornPowerCut(seed) = after { seed } else { 0 });
         for node in &mut state.nodes {
             match (after, node) {
                 (After::Kill, Node::File(file)) => file.is_locked = false,
@@ -595,7 +596,7 @@ fn size(number: u64) -> usize {
 
 impl StorageFile for DiskFile {
     fn write_at(&self, position: u64, parts: &[IoSlice<'_>]) -> io::Result<()> {
-        let bytes = parts.iter().flat_map(|part| part.iter().copied()).collect::<Vec<u8>>();
+        let bytes = parts.iter().map(|part| &part[..]).collect::<Vec<_>>().concat();
         let range = position..position + bytes.len() as u64;
         self.change(Call::Write(self.path.clone(), range), What::Write(size(position), bytes))
     }

@@ -1,9 +1,10 @@
 //! The disk refuses, once or for a while, at every call of a broker's life, and the process lives on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use streamlog::{Broker, Error, ManualClock, NewTopic, Partition};
+use streamlog::{Broker, Error, ManualClock, NewTopic, Partition, Storage};
 
 use super::acknowledgement::{Kept, Ledger, Place, read_all};
 use super::disk::{After, Disk, Failure, Plan};
@@ -71,7 +72,14 @@ impl Tolerant {
             Step::Create(name, partitions) => {
                 self.ledger.creating(name, partitions);
                 for _ in 0..3 {
-                    match self.broker.as_ref().unwrap().0.admin().create_topic(script::topic(name, partitions)) {
+                    match self
+                        .broker
+                        .as_ref()
+                        .unwrap()
+                        .0
+                        .admin()
+                        .create_topic(script::topic(name, partitions))
+                    {
                         Ok(_) => return self.ledger.created(name),
                         Err(error) => self.note_failure(&error),
                     }
@@ -300,4 +308,57 @@ fn a_disk_that_is_full_in_an_append_takes_it_once_there_is_space() {
     }
     drop((partition, broker));
     ledger.check(&script::open(&disk).unwrap().0, Kept::Appended);
+}
+
+#[test]
+fn a_creation_that_failed_and_could_not_be_taken_back_is_completed_from_the_ground_up() {
+    let begun = |plan| {
+        let disk = Disk::new();
+        let (broker, _) = script::open(&disk).unwrap();
+        let calls = disk.counts().0;
+        disk.plan(plan);
+        let created = broker.admin().create_topic(script::topic("t", 2)).is_ok();
+        let calls = calls..disk.counts().0;
+        disk.plan(Plan::Nothing);
+        broker.close().unwrap_or(());
+        (disk, created, calls)
+    };
+    for call in begun(Plan::Nothing).2 {
+        super::power_cut::told(&format!("call {call}"), || {
+            let (disk, created, _) = begun(Plan::FailFrom(call + 1, Failure::Full));
+            let (broker, _) = script::open(&disk).unwrap();
+            let mut ledger = Ledger::default();
+            ledger.creating("t", 2);
+            assert!(!created || broker.topic("t").is_ok());
+            if broker.topic("t").is_err() {
+                broker.admin().create_topic(script::topic("t", 2)).unwrap();
+            }
+            for (_, partition) in partitions(&broker) {
+                script::append(&partition, &mut ledger, 1, 10).unwrap();
+                script::sync(&partition, &mut ledger).unwrap();
+            }
+            ledger.created("t");
+            ledger.check(&script::open(&disk.after(After::PowerCut)).unwrap().0, Kept::Durable);
+        });
+    }
+}
+
+#[test]
+fn a_directory_with_records_in_it_is_not_touched_by_a_creation() {
+    let disk = Disk::new();
+    let (broker, _) = script::open(&disk).unwrap();
+    for name in ["00000000000000000000.log", "00000000000000000020.log"] {
+        let stray = Path::new("data/t-0").join(name);
+        Storage::create_dir(&disk, Path::new("data/t-0")).unwrap();
+        disk.put(&stray, Some(b"somebody's records"));
+        disk.put(Path::new("data/t-0/partition.metadata"), Some(b"somebody's"));
+        let before = disk.files();
+        let error = broker.admin().create_topic(script::topic("t", 1)).unwrap_err();
+        assert!(matches!(&error, Error::InvalidFile { path, .. } if *path == stray), "{error:?}");
+        let inside = |files: BTreeMap<PathBuf, Vec<u8>>| {
+            files.into_iter().filter(|(path, _)| path.starts_with("data/t-0")).collect::<Vec<_>>()
+        };
+        assert_eq!(inside(disk.files()), inside(before));
+        disk.put(&stray, None);
+    }
 }

@@ -122,7 +122,9 @@ fn the_marker_of_a_clean_shutdown_is_gone_for_good_before_anything_is_appended()
     let (mut is_placed, mut is_gone, mut placed) = (false, true, 0);
     for call in disk.calls() {
         match &call {
-            Call::Rename(_, target) if *target == marker => (is_placed, is_gone, placed) = (true, false, placed + 1),
+            Call::Rename(_, target) if *target == marker => {
+                (is_placed, is_gone, placed) = (true, false, placed + 1)
+            }
             Call::Remove(path) if *path == marker => is_placed = false,
             Call::SyncDir(path) if path == Path::new(DIR) => is_gone = !is_placed,
             Call::Write(path, _) | Call::Create(path) | Call::Allocate(path, _) | Call::Zero(path, _) => {
