@@ -2,7 +2,7 @@
 //!
 //! The bytes are kept beside the log, in files that no log name matches: `<base>.log.<position>.quarantine` for the tail of
 //! a segment, from that byte on, and `<base>.log.quarantine` for a whole segment. A number is added where the name is
-//! taken. The copy is synced before the log is cut.
+//! taken. What is kept is synced before the log is cut.
 
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ pub(crate) fn keep_tail(
     Ok(Some((path, end - start)))
 }
 
-/// Puts a whole segment file aside. A file of zeros is removed, as there is nothing to keep.
+/// Puts a whole segment file aside, synced. A file of zeros is removed, as there is nothing to keep.
 pub(crate) fn keep_file(storage: &dyn Storage, log: &FileHandle) -> Result<Option<(PathBuf, u64)>> {
     let bytes = end_of_data(log, 0)?;
     log.close()?;
@@ -44,6 +44,8 @@ pub(crate) fn keep_file(storage: &dyn Storage, log: &FileHandle) -> Result<Optio
         return Ok(None);
     }
     let (path, _) = create(storage, log.path(), "")?;
+    let file = storage.open(log.path(), Access::Write).map_err(Error::io("open", log.path()))?;
+    file.sync_data().map_err(Error::io("sync", log.path()))?;
     storage.rename(log.path(), &path).map_err(Error::io("rename", log.path()))?;
     Ok(Some((path, bytes)))
 }

@@ -7,9 +7,9 @@
 //! 3. Otherwise **check** every batch from the recovery point on, and make the index of what was checked.
 //! 4. Where a batch is bad: below the durable offset it is **damage**, and the partition goes offline with the exact
 //!    offsets. Beyond it, it is what an interrupted write looks like: from there on everything is **cut**, into quarantine.
+//!    Before that, a new **epoch** begins.
 //! 5. **Secure** the rest: what was not known to be durable is written again, in place, and synced, because after a
-//!    failed sync the page cache holds bytes that the device does not.
-//! 6. Where something was cut, a new **epoch** begins.
+//!    failed sync the page cache holds bytes that the device does not. All of it is acknowledged from then on.
 //!
 //! A crash in any pass leaves what the next open starts over from: bytes are kept before they are cut, and nothing but the
 //! tail that was kept is ever changed.
@@ -56,6 +56,7 @@ pub(crate) fn open(
     let (slot, slot_offset) = dir.slots.slot(topic_id, name.partition());
     let partition = Partition { dir, path: &path, name, config, found, slot_offset };
     let trusted = if dir.was_clean() { partition.trust(report)? } else { None };
+    let is_trusted = trusted.is_some();
     let segments = match trusted {
         Some(segments) => segments,
         None => partition.check(report)?,
@@ -63,6 +64,9 @@ pub(crate) fn open(
     let epoch = partition.settle_epochs(&segments, report)?;
     let end = segments.active.end().offset;
     report.end_offset = end;
+    if !is_trusted && let Err(error) = slot.write(end) {
+        log::warn!("{name}: cannot note the durable offset {end}: {error}");
+    }
     let first_base = segments.sealed.first().unwrap_or(&segments.active).base();
     let start = dir.log_start(name).map_or(first_base, |start| start.max(first_base).min(end));
     let unsaved_bytes = segments.unsaved_bytes;
@@ -103,7 +107,6 @@ struct Segments {
     prepared: u64,
     /// Leader epochs that were seen in the batches.
     epochs: Vec<(LeaderEpoch, Offset)>,
-    is_cut: bool,
     unsaved_bytes: u64,
 }
 
@@ -145,7 +148,6 @@ impl Partition<'_> {
             index,
             prepared: last.bytes,
             epochs: Vec::new(),
-            is_cut: false,
             unsaved_bytes: 0,
         }))
     }
@@ -210,6 +212,8 @@ impl Partition<'_> {
         }
         let is_cut = checked.stop.is_some();
         if let Some(stop) = checked.stop.take() {
+            // First, because once the tail is cut nothing tells the next open that there was one.
+            self.begin_epoch(&checked, report)?;
             report.cut = Some(self.cut(&checked, stop)?);
         }
         self.secure(checked, durable, is_cut)
@@ -292,7 +296,7 @@ impl Partition<'_> {
         let (active, writer, bytes) = last.expect("the segment at the recovery point is always checked");
         let prepared = if is_cut { active.end().position } else { bytes };
         let (active, index) = (Arc::new(active), Some(writer));
-        Ok(Segments { sealed, active, index, prepared, epochs, is_cut, unsaved_bytes })
+        Ok(Segments { sealed, active, index, prepared, epochs, unsaved_bytes })
     }
 
     /// A partition without any segment: where nothing can have been acknowledged, it begins with an empty one.
@@ -304,15 +308,52 @@ impl Partition<'_> {
         let active = Arc::new(LogSegment::create(&self.dir.files, self.path, start)?);
         self.dir.storage().sync_dir(self.path).map_err(Error::io("sync", self.path))?;
         let (sealed, epochs) = (Vec::new(), Vec::new());
-        Ok(Segments { sealed, active, index: None, prepared: 0, epochs, is_cut: false, unsaved_bytes: 0 })
+        Ok(Segments { sealed, active, index: None, prepared: 0, epochs, unsaved_bytes: 0 })
     }
 
-    /// The current leader epoch: the newest there is, or one more where something was cut.
+    /// The current leader epoch: the newest there is, or one more where its beginning has been lost.
     fn settle_epochs(&self, segments: &Segments, report: &mut PartitionRecovery) -> Result<LeaderEpoch> {
-        let storage = self.dir.storage();
-        let path = self.path.join(checkpoint_file::EPOCHS);
+        let all = || segments.sealed.iter().chain([&segments.active]).map(|segment| &**segment);
+        let (known, mut history) = self.epoch_history(all(), &segments.epochs, report)?;
         let end = segments.active.end().offset;
-        let known = match checkpoint_file::read_epochs(storage, &path) {
+        let newest = history.current();
+        history.truncate_to(end);
+        if history.entries().is_empty() {
+            let first = segments.sealed.first().unwrap_or(&segments.active).base();
+            history.assign(newest, first);
+        }
+        if history.current() < newest {
+            history.assign(newest.next(), end);
+        }
+        if known.as_deref() != Some(history.entries()) {
+            self.write_epochs(&history)?;
+        }
+        Ok(history.current())
+    }
+
+    /// Begins a new leader epoch where the good batches end.
+    fn begin_epoch(&self, checked: &Checked, report: &mut PartitionRecovery) -> Result<()> {
+        let trusted = checked.trusted.iter().map(|segment| &**segment);
+        let walked = || checked.walked.iter();
+        let seen: Vec<_> = walked().flat_map(|(_, walk, _)| walk.epochs.iter().copied()).collect();
+        let all = trusted.chain(walked().map(|(segment, _, _)| segment));
+        let (_, mut history) = self.epoch_history(all, &seen, report)?;
+        let newest = history.current();
+        history.truncate_to(checked.end);
+        history.assign(newest.next(), checked.end);
+        self.write_epochs(&history)
+    }
+
+    /// What the file says of epochs, if anything, and the same with what was `seen` in batches. Where the file says
+    /// nothing, `segments` are asked.
+    fn epoch_history<'a>(
+        &self,
+        segments: impl Iterator<Item = &'a LogSegment>,
+        seen: &[(LeaderEpoch, Offset)],
+        report: &mut PartitionRecovery,
+    ) -> Result<(Option<Vec<(LeaderEpoch, Offset)>>, EpochHistory)> {
+        let path = self.path.join(checkpoint_file::EPOCHS);
+        let known = match checkpoint_file::read_epochs(self.dir.storage(), &path) {
             Ok(known) => known.filter(|known| !known.is_empty()),
             Err(error) if error.is_corruption() => None,
             Err(error) => return Err(error),
@@ -320,33 +361,24 @@ impl Partition<'_> {
         let mut history = match &known {
             Some(known) => EpochHistory::new(known.clone()),
             None => {
-                report.mended_files.push(path.clone());
+                report.mended_files.push(path);
                 self.epochs_in(segments)?
             }
         };
-        for &(epoch, start) in &segments.epochs {
-            history.assign(epoch, start);
-        }
-        let newest = history.current();
-        history.truncate_to(end);
-        if history.entries().is_empty() {
-            let first = segments.sealed.first().unwrap_or(&segments.active).base();
-            history.assign(newest, first);
-        }
-        if segments.is_cut || history.current() < newest {
-            history.assign(newest.next(), end);
-        }
-        if known.as_deref() != Some(history.entries()) {
-            let contents = checkpoint_file::epochs_contents(history.entries());
-            small_file::replace(storage, &path, contents.as_bytes())?;
-        }
-        Ok(history.current())
+        seen.iter().for_each(|&(epoch, start)| history.assign(epoch, start));
+        Ok((known, history))
+    }
+
+    fn write_epochs(&self, history: &EpochHistory) -> Result<()> {
+        let contents = checkpoint_file::epochs_contents(history.entries());
+        let path = self.path.join(checkpoint_file::EPOCHS);
+        small_file::replace(self.dir.storage(), &path, contents.as_bytes())
     }
 
     /// The epochs as the batches tell them, where the file does not.
-    fn epochs_in(&self, segments: &Segments) -> Result<EpochHistory> {
+    fn epochs_in<'a>(&self, segments: impl Iterator<Item = &'a LogSegment>) -> Result<EpochHistory> {
         let mut history = EpochHistory::default();
-        for segment in segments.sealed.iter().chain([&segments.active]) {
+        for segment in segments {
             let nothing = SegmentEnd { position: 0, offset: segment.base() };
             for (epoch, start) in segment.walk(nothing, false, self.config.index_interval_bytes)?.epochs {
                 history.assign(epoch, start);

@@ -7,3 +7,4 @@ mod failing_disk;
 mod power_cut;
 mod script;
 mod sync_order;
+mod torn_tail;
