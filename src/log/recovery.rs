@@ -325,7 +325,7 @@ impl Partition<'_> {
         if history.current() < newest {
             history.assign(newest.next(), end);
         }
-        if known.as_deref() != Some(history.entries()) {
+        if known != history {
             self.write_epochs(&history)?;
         }
         Ok(history.current())
@@ -344,26 +344,25 @@ impl Partition<'_> {
         self.write_epochs(&history)
     }
 
-    /// What the file says of epochs, if anything, and the same with what was `seen` in batches. Where the file says
-    /// nothing, `segments` are asked.
+    /// What the file says of epochs, and the same with what was `seen` in batches. Where the file says nothing, `segments`
+    /// are asked.
     fn epoch_history<'a>(
         &self,
         segments: impl Iterator<Item = &'a LogSegment>,
         seen: &[(LeaderEpoch, Offset)],
         report: &mut PartitionRecovery,
-    ) -> Result<(Option<Vec<(LeaderEpoch, Offset)>>, EpochHistory)> {
+    ) -> Result<(EpochHistory, EpochHistory)> {
         let path = self.path.join(checkpoint_file::EPOCHS);
         let known = match checkpoint_file::read_epochs(self.dir.storage(), &path) {
-            Ok(known) => known.filter(|known| !known.is_empty()),
-            Err(error) if error.is_corruption() => None,
+            Ok(known) => EpochHistory::new(known.unwrap_or_default()),
+            Err(error) if error.is_corruption() => EpochHistory::default(),
             Err(error) => return Err(error),
         };
-        let mut history = match &known {
-            Some(known) => EpochHistory::new(known.clone()),
-            None => {
-                report.mended_files.push(path);
-                self.epochs_in(segments)?
-            }
+        let mut history = if known.entries().is_empty() {
+            report.mended_files.push(path);
+            self.epochs_in(segments)?
+        } else {
+            known.clone()
         };
         seen.iter().for_each(|&(epoch, start)| history.assign(epoch, start));
         Ok((known, history))
