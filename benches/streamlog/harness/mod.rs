@@ -1,0 +1,15 @@
+//! What the benchmarks have in common: settings, rounds and their table, files, and what is put into them.
+
+mod bare;
+mod case;
+mod settings;
+mod stopwatch;
+mod table;
+mod workload;
+
+pub(crate) use bare::{BLOCK_BYTES, BareFile, read_and_checksum};
+pub(crate) use case::{Case, Target, Unit, median, no_bare};
+pub(crate) use settings::{Outcome, Settings};
+pub(crate) use stopwatch::{seconds, thread_cpu_seconds};
+pub(crate) use table::Table;
+pub(crate) use workload::{Contents, Values, append_all, create_partition, fill, log_files, read_pass};
