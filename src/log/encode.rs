@@ -39,11 +39,11 @@ pub(crate) fn encode(
     let mut bytes = 0;
     for record in records {
         check_place(name, record)?;
-        if !builder.is_empty() && builder.encoded_bytes_with(record, now) > bytes_max {
+        if !builder.append_within(record, now, bytes_max)? {
             let full = std::mem::replace(&mut builder, begin());
             batches.push(finish(full, config, &mut bytes)?);
+            builder.append(record, now)?;
         }
-        builder.append(record, now)?;
     }
     batches.push(finish(builder, config, &mut bytes)?);
     Ok(batches)

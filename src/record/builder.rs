@@ -111,8 +111,23 @@ impl BatchBuilder {
     /// pass `i32::MAX` bytes. The batch then stays as it was.
     #[inline]
     pub fn append(&mut self, record: &Record<'_>, now: Timestamp) -> Result<()> {
+        self.append_within(record, now, usize::MAX).map(drop)
+    }
+
+    /// As [`append`](BatchBuilder::append), unless that would take a batch that holds a record already over `bytes_max`:
+    /// then it answers `false`, and nothing has changed. The record's size is computed once for both.
+    #[inline]
+    pub(crate) fn append_within(
+        &mut self,
+        record: &Record<'_>,
+        now: Timestamp,
+        bytes_max: usize,
+    ) -> Result<bool> {
         let layout = self.layout(record, now);
         let end = self.filled as u64 + layout.total_bytes();
+        if end > bytes_max as u64 && !self.is_empty() {
+            return Ok(false);
+        }
         if end > FORMAT_BYTES_MAX as u64 {
             return Err(refusal(record, end));
         }
@@ -135,7 +150,7 @@ impl BatchBuilder {
         self.header.last_offset_delta = layout.offset_delta;
         self.header.record_count = layout.offset_delta + 1;
         self.filled = end;
-        Ok(())
+        Ok(true)
     }
 
     /// Whether no record has been appended yet.
