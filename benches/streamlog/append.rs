@@ -7,7 +7,8 @@ use crate::harness::{
     create_partition, median, read_pass, seconds,
 };
 
-/// The size of call with which most is appended in a second, as [`calls`] finds it.
+/// From here on, as [`calls`] finds it, larger calls gain little. They can even lose: the page cache takes larger pages for
+/// them, which a virtual machine may first have to be given.
 const CALL_RECORDS: usize = 1_000;
 
 /// Much appended in large calls, against blocks written into an allocated file: payload per second.
