@@ -10,6 +10,8 @@ use super::settings::{Outcome, Settings};
 #[derive(Debug)]
 pub(crate) struct Table {
     rounds: usize,
+    /// A quick run says nothing about targets.
+    is_judged: bool,
 }
 
 /// What one case gave, round by round.
@@ -32,7 +34,7 @@ impl Table {
         print(
             "ratio: candidate / counterpart, the median of the rounds' ratios, with the least and the greatest",
         );
-        let table = Table { rounds: settings.rounds };
+        let table = Table { rounds: settings.rounds, is_judged: !settings.is_quick };
         print(&row(["candidate", "median", "counterpart", "median", "ratio", "min-max", "target", ""]));
         table
     }
@@ -50,9 +52,42 @@ impl Table {
             }
         }
         for (case, samples) in cases.iter().zip(&samples) {
-            print(&describe(case, samples));
+            print(&self.describe(case, samples));
         }
         Ok(())
+    }
+
+    fn describe(&self, case: &Case<'_>, samples: &Samples) -> String {
+        let value = median(&samples.candidate);
+        let ratios: Vec<f64> =
+            samples.candidate.iter().zip(&samples.bare).map(|(candidate, bare)| candidate / bare).collect();
+        let ratio = median(&ratios);
+        let span = |values: &[f64]| {
+            let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+            (least, values.iter().copied().fold(f64::NEG_INFINITY, f64::max))
+        };
+        let (bare_name, bare, ratio_text, span_text) = match &case.bare {
+            Some((name, _)) => {
+                let (least, most) = span(&ratios);
+                let bare = case.unit.show(median(&samples.bare));
+                (name.as_str(), bare, format!("{ratio:.3}"), format!("{least:.3}-{most:.3}"))
+            }
+            None => {
+                let (least, most) = span(&samples.candidate);
+                let span = format!("{}-{}", case.unit.show(least), case.unit.show(most));
+                ("", String::new(), String::new(), span)
+            }
+        };
+        let (target, is_met) = match case.target {
+            Target::None => (String::new(), None),
+            Target::RatioAtLeast(target) => (format!(">= {target}"), Some(ratio >= target)),
+            Target::RatioAtMost(target) => (format!("<= {target}"), Some(ratio <= target)),
+            Target::ValueAtLeast(target) => (format!(">= {}", case.unit.show(target)), Some(value >= target)),
+            Target::ValueAtMost(target) => (format!("<= {}", case.unit.show(target)), Some(value <= target)),
+        };
+        let is_met = is_met.filter(|_| self.is_judged);
+        let verdict = is_met.map_or("", |is_met| if is_met { "met" } else { "MISSED" });
+        row([&case.name, &case.unit.show(value), bare_name, &bare, &ratio_text, &span_text, &target, verdict])
     }
 
     /// A line below a benchmark's rows.
@@ -70,38 +105,6 @@ fn run_both(case: &mut Case<'_>, candidate_first: bool) -> Outcome<(f64, Option<
         let value = bare()?;
         Ok(((case.candidate)()?, Some(value)))
     }
-}
-
-fn describe(case: &Case<'_>, samples: &Samples) -> String {
-    let value = median(&samples.candidate);
-    let ratios: Vec<f64> =
-        samples.candidate.iter().zip(&samples.bare).map(|(candidate, bare)| candidate / bare).collect();
-    let ratio = median(&ratios);
-    let span = |values: &[f64]| {
-        let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-        (least, values.iter().copied().fold(f64::NEG_INFINITY, f64::max))
-    };
-    let (bare_name, bare, ratio_text, span_text) = match &case.bare {
-        Some((name, _)) => {
-            let (least, most) = span(&ratios);
-            let bare = case.unit.show(median(&samples.bare));
-            (name.as_str(), bare, format!("{ratio:.3}"), format!("{least:.3}-{most:.3}"))
-        }
-        None => {
-            let (least, most) = span(&samples.candidate);
-            let span = format!("{}-{}", case.unit.show(least), case.unit.show(most));
-            ("", String::new(), String::new(), span)
-        }
-    };
-    let (target, is_met) = match case.target {
-        Target::None => (String::new(), None),
-        Target::RatioAtLeast(target) => (format!(">= {target}"), Some(ratio >= target)),
-        Target::RatioAtMost(target) => (format!("<= {target}"), Some(ratio <= target)),
-        Target::ValueAtLeast(target) => (format!(">= {}", case.unit.show(target)), Some(value >= target)),
-        Target::ValueAtMost(target) => (format!("<= {}", case.unit.show(target)), Some(value <= target)),
-    };
-    let verdict = is_met.map_or("", |is_met| if is_met { "met" } else { "MISSED" });
-    row([&case.name, &case.unit.show(value), bare_name, &bare, &ratio_text, &span_text, &target, verdict])
 }
 
 fn row([name, value, bare_name, bare, ratio, span, target, verdict]: [&str; 8]) -> String {
