@@ -398,7 +398,7 @@ fn open_files_stay_within_their_bound_while_all_partitions_are_in_use() {
     let config = TopicConfig::default().segment_bytes(1024);
     let topic = broker.admin().create_topic(NewTopic::new("t").partitions(100).config(config)).unwrap();
     let partitions: Vec<Partition> = topic.partitions().map(|partition| partition.unwrap()).collect();
-    let (calls, is_done) = (8, AtomicBool::new(false));
+    let (calls, is_done) = (5, AtomicBool::new(false));
     let most = thread::scope(|scope| {
         let threads: Vec<_> = (0..4)
             .map(|thread| {

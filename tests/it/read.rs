@@ -201,6 +201,30 @@ fn a_reader_sees_a_dense_prefix_while_another_thread_appends_and_rolls() {
 }
 
 #[test]
+fn a_reader_at_the_very_end_is_never_told_of_a_gap_while_every_append_rolls() {
+    let (_, partition) = Place::memory().begin(TopicConfig::default().segment_bytes(1024));
+    let is_done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !is_done.load(Ordering::Acquire) {
+                    let end = partition.log_end_offset();
+                    // Nothing yet, or what has been appended since.
+                    let read = rows_of(&partition.read(end, 1).unwrap());
+                    assert!(read.first().is_none_or(|row| end == row.offset));
+                }
+            });
+        }
+        let _told = ToldWhenDropped(&is_done);
+        let value = [0; 800];
+        for _ in 0..600 {
+            partition.append(&[Record::new().value(&value)]).unwrap();
+        }
+    });
+    assert_eq!(partition.segments().len(), 600);
+}
+
+#[test]
 fn what_was_read_stays_valid_after_the_close_and_without_the_files() {
     for is_mapped in [true, false] {
         let place = Place::disk().config(|config| config.map_sealed_segments(is_mapped));

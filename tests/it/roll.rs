@@ -315,7 +315,7 @@ fn index_files_hold_kafkas_entries() {
     let config = TopicConfig::default().segment_bytes(8000).index_interval_bytes(interval);
     let (broker, partition) = place.begin(config);
     let mut seed = Seed::new(2);
-    for number in 0..150 {
+    for number in 0..600 {
         let time = Timestamp::from_millis(START + 10 * number + seed.between(-40, 40));
         let value = vec![b'v'; seed.below(300)];
         let records = vec![Record::new().value(&value).timestamp(time); 1 + seed.below(4)];
@@ -323,7 +323,7 @@ fn index_files_hold_kafkas_entries() {
     }
     broker.close().unwrap();
     let segments = partition.segments();
-    assert!(segments.len() > 2);
+    assert!(segments.len() > 10);
     let mut seen = 0;
     for segment in &segments {
         let (offsets, times) = expected_entries(&placed(segment), interval.into());
@@ -341,7 +341,7 @@ fn index_files_hold_kafkas_entries() {
         assert_eq!(read.collect::<Vec<_>>(), times);
         seen += offsets.len();
     }
-    assert!(seen > 20, "{seen} entries");
+    assert!(seen > 100, "{seen} entries");
 }
 
 #[test]

@@ -13,6 +13,10 @@ fn append(partition: &Partition, count: usize) {
     partition.append(&vec![Record::new().value("v"); count]).unwrap();
 }
 
+fn append_of(partition: &Partition, value: &[u8]) {
+    partition.append(&[Record::new().value(value)]).unwrap();
+}
+
 #[test]
 fn the_durable_offset_moves_with_a_sync_and_with_nothing_else() {
     for place in Place::both() {
@@ -106,18 +110,8 @@ fn a_checkpoint_comes_an_interval_after_the_first_append() {
     assert_eq!(partition.durable_offset(), 7);
     assert_eq!(recovery_point(&place), Some(7));
 
-    // What lies before it is not looked at again, what lies behind is.
-    append(&partition, 1);
-    let killed = place.as_if_killed();
-    let bytes = partition.read(Offset::from(7), 1).unwrap().bytes() as u64;
-    let (reopened, _) = killed.resume();
-    let report = reopened.recovery_report();
-    assert!(!report.was_clean);
-    let found = report.partitions.iter().find(|found| found.partition.topic() == "t").unwrap();
-    assert!((bytes..4096).contains(&found.scanned_bytes), "{report}");
-    assert_eq!(found.end_offset, 8);
-
     // Once more for what came later, and then there is nothing left to do.
+    append(&partition, 1);
     place.clock.advance(Duration::from_secs(60));
     assert_eq!((partition.durable_offset().into(), recovery_point(&place)), (8_u64, Some(8)));
     let before = broker.metrics();
@@ -126,9 +120,43 @@ fn a_checkpoint_comes_an_interval_after_the_first_append() {
 }
 
 #[test]
-fn a_checkpoint_comes_early_after_so_many_bytes_and_at_a_roll() {
+fn what_lies_before_a_checkpoint_is_not_looked_at_again() {
+    let place = Place::disk();
+    let (_, partition) = place.begin(TopicConfig::default().segment_bytes(32 << 10));
+    let value = [b'v'; 400];
+    let fill = |count| (0..count).for_each(|_| append_of(&partition, &value));
+    fill(200);
+    place.clock.advance(Duration::from_secs(60));
+    fill(20);
+    let killed = place.as_if_killed();
+    let (broker, reopened) = killed.resume();
+    let report = broker.recovery_report();
+    assert!(!report.was_clean);
+    let found = report.partitions.iter().find(|found| found.partition.topic() == "t").unwrap();
+    // All that came later, and no more than what the last index entry does not lead past.
+    let later = 20 * partition.read(Offset::from(200), 1).unwrap().bytes() as u64;
+    assert!((later..later + 2 * 4096).contains(&found.scanned_bytes), "{later}, {found:?}");
+    assert_eq!(found.end_offset, 220);
+    assert_eq!(values(&reopened), values(&partition));
+}
+
+#[test]
+fn a_checkpoint_comes_early_after_a_roll() {
+    let place = Place::disk();
+    let (_, partition) = place.begin(TopicConfig::default().segment_bytes(1024));
+    while partition.segments().len() < 2 {
+        append(&partition, 1);
+        assert_eq!(partition.durable_offset(), 0);
+    }
+    place.clock.advance(Duration::ZERO);
+    assert_eq!(partition.durable_offset(), partition.log_end_offset());
+    assert_eq!(recovery_point(&place), Some(partition.log_end_offset().into()));
+}
+
+#[test]
+fn a_checkpoint_comes_early_after_so_many_bytes() {
     let place = Place::disk().config(|config| config.checkpoint_bytes(1000));
-    let (_, partition) = place.begin(TopicConfig::default().segment_bytes(2000));
+    let (_, partition) = place.begin(TopicConfig::default());
     let mut point = None;
     let mut moved = 0;
     for count in 1..=60 {
