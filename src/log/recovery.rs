@@ -180,7 +180,7 @@ impl Partition<'_> {
         report: &mut PartitionRecovery,
     ) -> Result<Option<IndexWriter>> {
         let nothing = SegmentEnd { position: 0, offset: segment.base() };
-        let mut walk = segment.walk(nothing, false, self.config.index_interval_bytes)?;
+        let mut walk = segment.walk(nothing, self.config.index_interval_bytes)?;
         walk.writer.note_time();
         segment.set_index(walk.writer.index());
         segment.publish(segment.end(), walk.writer.largest());
@@ -235,7 +235,7 @@ impl Partition<'_> {
             }
             let segment = self.open_segment(found);
             let trusted = SegmentEnd { position: found.bytes, offset: point.max(found.base) };
-            let mut walk = segment.walk(trusted, true, self.config.index_interval_bytes)?;
+            let mut walk = segment.walk(trusted, self.config.index_interval_bytes)?;
             report.scanned_bytes += walk.end.position - walk.start;
             report.scanned_batches += walk.batches;
             stop = walk.bad.take().map(|reason| Stop { reason, first_whole: first + index + 1 });
@@ -379,7 +379,7 @@ impl Partition<'_> {
         let mut history = EpochHistory::default();
         for segment in segments {
             let nothing = SegmentEnd { position: 0, offset: segment.base() };
-            for (epoch, start) in segment.walk(nothing, false, self.config.index_interval_bytes)?.epochs {
+            for (epoch, start) in segment.walk(nothing, self.config.index_interval_bytes)?.epochs {
                 history.assign(epoch, start);
             }
         }

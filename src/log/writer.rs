@@ -71,7 +71,7 @@ impl Writer {
             return Ok(());
         }
         let end = self.active.end();
-        let walk = self.active.walk(end, false, config.index_interval_bytes)?;
+        let walk = self.active.walk(end, config.index_interval_bytes)?;
         if let Some(error) = walk.bad {
             return Err(error);
         }

@@ -1,13 +1,14 @@
 //! Finding records by time: the first since a time, and the largest timestamp of all.
 //!
 //! The time index has no checksum, and what it leaves out cannot be seen in it. So an entry counts only if the batch that
-//! it names has that timestamp, and the batches behind the last entry are looked at.
+//! it names has that timestamp, and the batches behind the last entry are looked at. What is looked at has its CRC checked,
+//! and must reach to the segment's end: a search passes over nothing that it could not read.
 
 use super::entries::{TimeEntry, last_where};
 use super::index::LargestTimestamp;
-use super::log_segment::{LogSegment, NONE, UNKNOWN};
+use super::log_segment::{LogSegment, NONE, SegmentEnd, UNKNOWN};
 use super::scan::{Scan, ScannedBatch};
-use crate::error::Result;
+use crate::error::{Corruption, Result};
 use crate::offset::{Offset, Timestamp};
 use crate::sync::Relaxed;
 
@@ -19,35 +20,43 @@ impl LogSegment {
         upto: Offset,
     ) -> Result<Option<(Offset, Timestamp)>> {
         let entry = self.last_entry_before(time).unwrap_or(None);
-        if let Some(entry) = entry
-            && let Ok(Some(position)) = self.position_behind(entry)
-        {
-            return self.first_since(position, time, upto);
-        }
-        self.first_since(0, time, upto)
+        let behind = entry.and_then(|entry| self.end_of_named(entry).ok().flatten());
+        self.first_since(behind.unwrap_or(self.beginning()), time, upto)
     }
 
     pub(super) fn first_since(
         &self,
-        position: u64,
+        start: SegmentEnd,
         time: Timestamp,
         upto: Offset,
     ) -> Result<Option<(Offset, Timestamp)>> {
-        let mut scan = Scan::new(&self.log, self.base, position..self.end().position, self.base);
+        let end = self.end();
+        let mut scan = self.scan_between(start, end);
         while let Some(ScannedBatch { batch, .. }) = scan.next()? {
             if batch.base_offset() >= upto {
-                break;
+                return Ok(None);
             }
             if batch.max_timestamp() < time || batch.is_control() {
                 continue;
             }
-            batch.check_crc().map_err(|source| scan.corrupt(source))?;
             let records = batch.records()?;
             if let Some(record) = records.iter().find(|record| record.timestamp() >= time) {
                 return Ok((record.offset() < upto).then(|| (record.offset(), record.timestamp())));
             }
         }
+        check_reached(&scan, end)?;
         Ok(None)
+    }
+
+    /// A walk from `start` to `end` on which nothing is passed over.
+    fn scan_between(&self, start: SegmentEnd, end: SegmentEnd) -> Scan<'_> {
+        let range = start.position.min(end.position)..end.position;
+        Scan::new(&self.log, self.base, range, start.offset).dense().with_crcs()
+    }
+
+    /// Where the segment begins.
+    fn beginning(&self) -> SegmentEnd {
+        SegmentEnd { position: 0, offset: self.base }
     }
 
     /// The last entry of the time index below `time`. `None` also where the entry behind it shows that the order is broken.
@@ -62,17 +71,17 @@ impl LogSegment {
         Ok(is_ordered.then_some(entry))
     }
 
-    /// The position behind the batch that a time index entry names, or `None` where that batch says otherwise.
-    pub(super) fn position_behind(&self, entry: TimeEntry) -> Result<Option<u64>> {
-        let start = self.indexed_place(u64::from(entry.delta)).position;
-        let mut scan = Scan::new(&self.log, self.base, start..self.end().position, self.base);
-        let named = self.base.checked_add(u64::from(entry.delta)).unwrap_or(Offset::MAX);
+    /// Where the batch ends that a time index entry names, or `None` where that batch says otherwise.
+    fn end_of_named(&self, entry: TimeEntry) -> Result<Option<SegmentEnd>> {
+        let position = self.indexed_place(u64::from(entry.delta)).position;
+        let mut scan = self.scan_between(SegmentEnd { position, offset: self.base }, self.end());
+        let named = self.base.saturating_add(u64::from(entry.delta));
         scan.skip_before(named)?;
         let found = scan.next()?.map(|found| found.batch);
         let is_named = found.is_some_and(|batch| {
             batch.last_offset() == named && batch.max_timestamp().as_millis() == entry.timestamp
         });
-        Ok(is_named.then(|| scan.position()))
+        Ok(is_named.then(|| SegmentEnd { position: scan.position(), offset: scan.expected() }))
     }
 
     /// The largest timestamp in the segment, or `None` where no record has one. Looked up once.
@@ -89,25 +98,25 @@ impl LogSegment {
     pub(super) fn find_largest(&self) -> Result<Option<LargestTimestamp>> {
         let last = self.time_count().unwrap_or(0).checked_sub(1);
         let last = last.and_then(|last| self.time_entry(last).ok().flatten());
-        self.largest_since(last, self.end().position)
+        self.largest_since(last, self.end())
     }
 
-    /// The largest timestamp before byte `end`: that of a time index entry, or of a batch behind the one that it names.
+    /// The largest timestamp before `end`: that of a time index entry, or of a batch behind the one that it names.
     ///
     /// The last entry alone would do, if it could be believed: but the index has no checksum, and may have lost its end.
     pub(super) fn largest_since(
         &self,
         entry: Option<TimeEntry>,
-        end: u64,
+        end: SegmentEnd,
     ) -> Result<Option<LargestTimestamp>> {
-        let behind = entry.and_then(|entry| Some((entry, self.position_behind(entry).ok().flatten()?)));
-        let (mut largest, position) = match behind {
-            Some((TimeEntry { timestamp, delta }, position)) => {
-                (Some(LargestTimestamp { timestamp: Timestamp::from_millis(timestamp), delta }), position)
+        let behind = entry.and_then(|entry| Some((entry, self.end_of_named(entry).ok().flatten()?)));
+        let (mut largest, start) = match behind {
+            Some((TimeEntry { timestamp, delta }, start)) => {
+                (Some(LargestTimestamp { timestamp: Timestamp::from_millis(timestamp), delta }), start)
             }
-            None => (None, 0),
+            None => (None, self.beginning()),
         };
-        let mut scan = Scan::new(&self.log, self.base, position.min(end)..end, self.base);
+        let mut scan = self.scan_between(start, end);
         while let Some(ScannedBatch { batch, .. }) = scan.next()? {
             let timestamp = batch.max_timestamp();
             if timestamp.as_millis() >= 0
@@ -117,6 +126,7 @@ impl LogSegment {
                 largest = Some(LargestTimestamp { timestamp, delta });
             }
         }
+        check_reached(&scan, end)?;
         Ok(largest)
     }
 
@@ -126,4 +136,12 @@ impl LogSegment {
         let first = scan.next()?.map(|found| found.batch.max_timestamp());
         Ok(first.filter(|timestamp| timestamp.as_millis() >= 0))
     }
+}
+
+/// Refuses a walk that ended before the segment does: the rest is missing.
+fn check_reached(scan: &Scan<'_>, end: SegmentEnd) -> Result<()> {
+    if scan.expected() >= end.offset {
+        return Ok(());
+    }
+    Err(scan.corrupt(Corruption::MissingOffsets { from: scan.expected(), to: end.offset }))
 }

@@ -8,32 +8,45 @@ use crate::error::Result;
 use crate::offset::Offset;
 use crate::record::BatchHeader;
 
-/// A byte where a batch may stand, with the delta of its last offset where that is known.
+/// A byte where a batch may stand, and what is known of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) position: u64,
-    pub(super) delta: Option<u32>,
+    pub(super) border: Border,
 }
 
-impl Place {
-    pub(super) const START: Place = Place { position: 0, delta: None };
+/// An offset at which a batch begins or ends, by which it is known again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Border {
+    /// The batch begins with this offset.
+    Begins(Offset),
+    /// The batch ends with the offset this far behind the segment's base.
+    Ends(u32),
 }
 
 impl LogSegment {
+    /// The start of the segment.
+    pub(super) fn start(&self) -> Place {
+        Place { position: 0, border: Border::Begins(self.base) }
+    }
+
     /// The last place at or before the offset `delta` that the index knows, or the start.
     pub(super) fn indexed_place(&self, delta: u64) -> Place {
         let delta = u32::try_from(delta.min(DELTA_MAX)).unwrap_or(u32::MAX);
         // An index that cannot be read costs time, never an answer.
         let entry = self.offset_floor(delta).unwrap_or(None);
-        entry.map_or(Place::START, |entry| Place {
+        entry.map_or(self.start(), |entry| Place {
             position: u64::from(entry.position),
-            delta: Some(entry.delta),
+            border: Border::Ends(entry.delta),
         })
     }
 
-    /// Whether `first` is the batch that the index has at `place`.
-    pub(super) fn is_at(&self, place: Place, first: &BatchHeader) -> bool {
-        place.delta.is_none_or(|delta| self.delta_of(first.last_offset()) == Some(delta))
+    /// Whether the batch with this header, which stands at `place`, is the one that is to be there.
+    pub(super) fn is_at(&self, place: Place, found: &BatchHeader) -> bool {
+        match place.border {
+            Border::Begins(offset) => found.base_offset() == offset,
+            Border::Ends(delta) => self.delta_of(found.last_offset()) == Some(delta),
+        }
     }
 
     pub(super) fn offset_floor(&self, delta: u32) -> Result<Option<OffsetEntry>> {

@@ -4,7 +4,7 @@
 //! stands there. A guess that does not hold costs a walk from the start of the segment, never an answer.
 
 use super::log_segment::LogSegment;
-use super::lookup::Place;
+use super::lookup::{Border, Place};
 use super::scan::{Scan, ScannedBatch};
 use crate::error::{Error, Result};
 use crate::offset::Offset;
@@ -29,7 +29,7 @@ impl LogSegment {
                 Ok(None) | Err(_) => {}
             }
         }
-        Ok(self.read_at(Place::START, from, upto, max_bytes)?.unwrap_or_default())
+        Ok(self.read_at(self.start(), from, upto, max_bytes)?.unwrap_or_default())
     }
 
     /// Where the batch that holds `from` may stand, or one before it: where the last read ended, or what the index says.
@@ -37,13 +37,12 @@ impl LogSegment {
         let delta = from.delta_from(self.base).unwrap_or(0);
         let last_read = self.last_read.load(Relaxed);
         let position = last_read & u64::from(u32::MAX);
-        let hinted = (last_read >> 32 == delta).then_some(Place { position, delta: None });
+        let hinted = (last_read >> 32 == delta).then_some(Place { position, border: Border::Begins(from) });
         let indexed = std::iter::once_with(move || self.indexed_place(delta));
         hinted.into_iter().chain(indexed).filter(|place| place.position > 0)
     }
 
-    /// Reads from a place that may be wrong: `None` where the batch there is not the one that the index named, or begins
-    /// after `from` though not at the start of the segment.
+    /// Reads from a place that may be wrong: `None` where another batch stands there, or one that begins after `from`.
     pub(super) fn read_at(
         &self,
         place: Place,
@@ -56,7 +55,8 @@ impl LogSegment {
         let mut scan = Scan::new(&self.log, self.base, place.position.min(end)..end, self.base)
             .dense()
             .with_window(max_bytes.saturating_add(SKIP_BYTES));
-        if place.position > 0 && !scan.next_header()?.is_some_and(|first| self.fits(place, &first, from)) {
+        let fits = |first: BatchHeader| self.is_at(place, &first) && first.base_offset() <= from;
+        if place.position > 0 && !scan.next_header()?.is_some_and(fits) {
             return Ok(None);
         }
         scan.skip_before(from)?;
@@ -81,11 +81,6 @@ impl LogSegment {
             }
         }
         Ok(Some(batches))
-    }
-
-    /// Whether `first`, which stands at `place`, can be what was to be there.
-    pub(super) fn fits(&self, place: Place, first: &BatchHeader, from: Offset) -> bool {
-        self.is_at(place, first) && first.base_offset() <= from
     }
 
     /// Remembers where a read ended, for the one that goes on there.

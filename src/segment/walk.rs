@@ -35,7 +35,7 @@ impl LogSegment {
     /// Entries of batches that begin before byte `trusted.position` and end before offset `trusted.offset` are taken from
     /// the files; the last of them is checked against the batch that it names, and where it does not fit, or there is
     /// none, the walk is over everything. A bad batch ends it, and stands in the answer.
-    pub(crate) fn walk(&self, trusted: SegmentEnd, crcs: bool, interval_bytes: u32) -> Result<Walk> {
+    pub(crate) fn walk(&self, trusted: SegmentEnd, interval_bytes: u32) -> Result<Walk> {
         let delta_max = trusted.offset.delta_from(self.base).unwrap_or(0).min(DELTA_MAX + 1);
         let delta_max = delta_max.checked_sub(1).and_then(|delta| u32::try_from(delta).ok());
         let mut writer = IndexWriter::new(self.base, interval_bytes);
@@ -48,20 +48,22 @@ impl LogSegment {
             None => None,
         };
         let start = last.map_or(0, |entry| u64::from(entry.position));
-        let mut scan = Scan::new(&self.log, self.base, start..self.end().position, self.base).dense();
-        if crcs {
-            scan = scan.with_crcs();
-        }
+        let mut scan =
+            Scan::new(&self.log, self.base, start..self.end().position, self.base).dense().with_crcs();
         if let Some(entry) = last {
             let first = scan.next_header().ok().flatten();
-            if first.is_none_or(|first| self.delta_of(first.last_offset()) != Some(entry.delta)) {
+            let named = first.filter(|first| self.delta_of(first.last_offset()) == Some(entry.delta));
+            let Some(first) = named else {
                 let nothing = SegmentEnd { position: 0, offset: self.base };
-                return self.walk(nothing, crcs, interval_bytes);
+                return self.walk(nothing, interval_bytes);
+            };
+            let before = SegmentEnd { position: start, offset: first.base_offset() };
+            match self.largest_since(writer.last_time(), before) {
+                Ok(largest) => writer.set_largest(largest),
+                // What is damaged there says so to whoever reads it.
+                Err(error) if error.is_corruption() => {}
+                Err(error) => return Err(error),
             }
-        }
-        if start > 0 {
-            let largest = self.largest_since(writer.last_time(), start)?;
-            writer.set_largest(largest);
         }
         let (mut batches, mut epochs) = (0, Vec::new());
         let bad = loop {
@@ -84,27 +86,24 @@ impl LogSegment {
         Ok(Walk { writer, start, end, batches, epochs, bad })
     }
 
-    /// Where the batches end, looked for from the last index entry on, and what is wrong with the batch there, where it is
-    /// not simply the end.
+    /// Where the batches end, looked for from the last index entry on with CRCs checked, and what is wrong with the batch
+    /// there, where it is not simply the end.
     pub(crate) fn find_end(&self) -> Result<(SegmentEnd, Option<Error>)> {
         let place = self.indexed_place(DELTA_MAX);
         let end = self.end().position;
-        let mut scan = Scan::new(&self.log, self.base, place.position.min(end)..end, self.base).dense();
+        let dense =
+            |start: u64| Scan::new(&self.log, self.base, start.min(end)..end, self.base).dense().with_crcs();
+        let mut scan = dense(place.position);
         let first = scan.next_header();
         if place.position > 0
             && !first.is_ok_and(|first| first.is_some_and(|first| self.is_at(place, &first)))
         {
-            scan = Scan::new(&self.log, self.base, 0..end, self.base).dense();
+            scan = dense(0);
         }
         let bad = loop {
-            match scan.skip_before(Offset::MAX) {
-                // At the end, or at a batch that ends at the last offset of all.
-                Ok(()) => match scan.next() {
-                    Ok(Some(_)) => {}
-                    Ok(None) => break None,
-                    Err(error) if error.is_corruption() => break Some(error),
-                    Err(error) => return Err(error),
-                },
+            match scan.next() {
+                Ok(Some(_)) => {}
+                Ok(None) => break None,
                 Err(error) if error.is_corruption() => break Some(error),
                 Err(error) => return Err(error),
             }

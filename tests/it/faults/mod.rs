@@ -2,6 +2,7 @@
 
 mod acknowledgement;
 mod calls;
+mod damage;
 mod disk;
 mod failing_disk;
 mod power_cut;

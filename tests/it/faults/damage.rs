@@ -1,0 +1,248 @@
+//! Every byte of a small log directory flipped, and every file cut at every length.
+
+use std::collections::BTreeMap;
+use std::error::Error as _;
+use std::path::{Path, PathBuf};
+
+use streamlog::{Broker, Cut, Error, NewTopic, Offset, Partition, Record, Timestamp, TopicConfig};
+
+use super::disk::{After, Disk};
+use super::power_cut::told;
+use super::script;
+
+/// A log directory with sealed segments, and what is in it.
+struct Whole {
+    disk: Disk,
+    /// Value and timestamp of each record.
+    records: Vec<(Vec<u8>, i64)>,
+    durable: usize,
+    is_clean: bool,
+}
+
+/// What came of the damage.
+#[derive(Debug, Default)]
+struct Tally {
+    cases: usize,
+    unopened: usize,
+    offline: usize,
+    refused_reads: usize,
+    /// Cases in which only the leader epoch of a batch, which no checksum covers, is another.
+    other_epochs: BTreeMap<PathBuf, usize>,
+    /// Cases in which nothing shows.
+    unseen: BTreeMap<PathBuf, usize>,
+}
+
+const TIMES: &[i64] = &[100, 150, 120, 300, 290, 310, 400, 400, 390, 500, 620, 610, 615, 700, 705];
+
+impl Whole {
+    fn new(is_clean: bool) -> Whole {
+        let disk = Disk::new();
+        let (broker, clock) = script::open(&disk).unwrap();
+        let age = std::time::Duration::from_millis(200);
+        let config = TopicConfig::default().index_interval_bytes(50).segment_age(age);
+        broker.admin().create_topic(NewTopic::new("t").config(config)).unwrap();
+        let partition = broker.topic("t").unwrap().partition(0).unwrap();
+        let mut records = Vec::new();
+        let mut durable = 0;
+        for (number, times) in TIMES.chunks(2).enumerate() {
+            let values: Vec<_> =
+                times.iter().map(|time| format!("{number} at {time}").into_bytes()).collect();
+            let batch = times.iter().zip(&values);
+            let batch: Vec<_> = batch
+                .map(|(&time, value)| Record::new().value(value).timestamp(Timestamp::from_millis(time)))
+                .collect();
+            partition.append(&batch).unwrap();
+            records.extend(values.into_iter().zip(times.iter().copied()));
+            if number == 4 {
+                clock.advance(std::time::Duration::from_secs(5));
+            }
+            if number == 6 {
+                durable = usize::try_from(u64::from(partition.sync().unwrap())).unwrap();
+            }
+        }
+        assert!(partition.segments().len() >= 3, "{}", partition.segments().len());
+        if is_clean {
+            broker.close().unwrap();
+            durable = records.len();
+        }
+        let disk = disk.after(After::Kill);
+        Whole { disk, records, durable, is_clean }
+    }
+
+    /// Opens the directory with this file changed, and checks every answer.
+    fn check(&self, path: &Path, bytes: Option<&[u8]>, tally: &mut Tally) {
+        let disk = self.disk.after(After::Kill);
+        disk.put(path, bytes);
+        tally.cases += 1;
+        let is_index = path.extension().is_some_and(|one| one == "index" || one == "timeindex");
+        let broker = match script::open(&disk) {
+            Ok((broker, _)) => broker,
+            Err(error) => {
+                assert!(!is_index);
+                assert!(is_told(&error, path), "{}", chain(&error));
+                tally.unopened += 1;
+                return;
+            }
+        };
+        let report = broker.recovery_report();
+        let cuts =
+            report.partitions.iter().filter_map(|one| Some((one.partition.topic(), one.cut.as_ref()?)));
+        let durable = |topic: &str| if topic == "t" { self.durable } else { 2 };
+        let is_after = |(topic, cut): (&str, &Cut)| u64::from(cut.from) >= durable(topic) as u64;
+        assert!(cuts.clone().all(is_after), "{report}");
+        assert!(!self.is_clean || cuts.count() == 0);
+        match broker.topic("t").unwrap().partition(0) {
+            Err(error) => {
+                assert!(!is_index && report.partitions.iter().any(|one| one.offline.is_some()));
+                assert!(is_told(&error, path), "{}", chain(&error));
+                tally.offline += 1;
+            }
+            Ok(partition) => self.check_answers(&partition, path, is_index, tally, &broker),
+        }
+    }
+
+    fn check_answers(
+        &self,
+        partition: &Partition,
+        path: &Path,
+        is_index: bool,
+        tally: &mut Tally,
+        broker: &Broker,
+    ) {
+        let end = usize::try_from(u64::from(partition.log_end_offset())).unwrap();
+        assert!(end >= self.durable && end <= self.records.len(), "ends at {end}, durable {}", self.durable);
+        let (mut refused, mut other_epochs) = (0, 0);
+        for first in 0..end {
+            match partition.read(Offset::try_from(first as u64).unwrap(), 1 << 20) {
+                Err(error @ Error::Corrupt { .. }) => {
+                    assert!(!is_index, "{}", chain(&error));
+                    refused += 1;
+                }
+                Err(error) => panic!("{}", chain(&error)),
+                Ok(batches) => {
+                    let mut at = first;
+                    for batch in &batches {
+                        other_epochs +=
+                            usize::from(batch.leader_epoch().is_none_or(|one| one.to_string() != "0"));
+                        for record in &batch.records().unwrap() {
+                            let (value, time) = &self.records[at];
+                            assert_eq!(record.offset(), at as u64);
+                            assert_eq!(
+                                (record.value(), record.timestamp().as_millis()),
+                                (Some(&value[..]), *time)
+                            );
+                            at += 1;
+                        }
+                    }
+                    assert!(at > first);
+                }
+            }
+        }
+        for time in (90..720).step_by(5) {
+            let expect = self.records[..end].iter().position(|(_, one)| *one >= time).map(|at| at as u64);
+            match partition.offset_for_time(Timestamp::from_millis(time)) {
+                Ok(found) => assert_eq!(found.map(u64::from), expect, "for the time {time}"),
+                Err(error @ Error::Corrupt { .. }) => {
+                    assert!(!is_index, "{}", chain(&error));
+                    refused += 1;
+                }
+                Err(error) => panic!("{}", chain(&error)),
+            }
+        }
+        let report = broker.recovery_report();
+        let is_told = report.partitions.iter().any(streamlog::PartitionRecovery::is_notable)
+            || !report.ignored_files.is_empty()
+            || report.was_clean != self.is_clean;
+        tally.refused_reads += usize::from(refused > 0);
+        if other_epochs > 0 {
+            *tally.other_epochs.entry(path.to_path_buf()).or_default() += 1;
+        } else if refused == 0 && !is_told {
+            *tally.unseen.entry(path.to_path_buf()).or_default() += 1;
+        }
+    }
+
+    /// The files with something in them, up to where only zeros follow.
+    fn files(&self) -> Vec<(PathBuf, Vec<u8>, usize)> {
+        let files = self.disk.files().into_iter().filter(|(_, bytes)| !bytes.is_empty());
+        let with_end = |(path, bytes): (PathBuf, Vec<u8>)| {
+            let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+            let end = bytes.len().min(end + 3);
+            (path, bytes, end)
+        };
+        files.map(with_end).collect()
+    }
+}
+
+/// An error with its sources.
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+/// Whether the error names the file, or the partition whose acknowledged records it holds.
+fn is_told(error: &Error, path: &Path) -> bool {
+    let text = chain(error);
+    let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
+    let directory = name(path.parent().unwrap());
+    text.contains(&name(path)) || text.contains(&format!("{directory}: acknowledged records from offset"))
+}
+
+fn flip_every_byte(is_clean: bool) {
+    let whole = Whole::new(is_clean);
+    let mut tally = Tally::default();
+    for (path, bytes, end) in whole.files() {
+        for position in 0..end {
+            for flip in [0x01, 0x80, 0xff] {
+                let mut hit = bytes.clone();
+                hit[position] ^= flip;
+                told(&format!("{} byte {position} ^ {flip:#x}", path.display()), || {
+                    whole.check(&path, Some(&hit), &mut tally);
+                });
+            }
+        }
+    }
+    eprintln!("{tally:#?}");
+}
+
+fn cut_every_file(is_clean: bool) {
+    let whole = Whole::new(is_clean);
+    let mut tally = Tally::default();
+    for (path, bytes, end) in whole.files() {
+        for length in (0..end).map(Some).chain([None]) {
+            // A log may begin anywhere, so nothing tells a first segment that is gone from one that retention took.
+            if length.is_none() && path.ends_with("t-0/00000000000000000000.log") {
+                continue;
+            }
+            told(&format!("{} cut at {length:?}", path.display()), || {
+                whole.check(&path, length.map(|length| &bytes[..length]), &mut tally);
+            });
+        }
+    }
+    eprintln!("{tally:#?}");
+}
+
+#[test]
+fn a_flipped_byte_after_a_clean_close_is_never_a_wrong_record() {
+    flip_every_byte(true);
+}
+
+#[test]
+fn a_flipped_byte_after_an_unclean_end_is_never_a_wrong_record() {
+    flip_every_byte(false);
+}
+
+#[test]
+fn a_file_cut_short_after_a_clean_close_is_never_a_silent_loss() {
+    cut_every_file(true);
+}
+
+#[test]
+fn a_file_cut_short_after_an_unclean_end_is_never_a_silent_loss() {
+    cut_every_file(false);
+}
