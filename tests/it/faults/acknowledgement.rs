@@ -99,10 +99,6 @@ impl Ledger {
         self.partitions.get(place).map_or(0, |records| records.durable)
     }
 
-    pub(super) fn places(&self) -> Vec<Place> {
-        self.partitions.keys().cloned().collect()
-    }
-
     pub(super) fn values(&self, place: &Place) -> &[Vec<u8>] {
         self.partitions.get(place).map_or(&[], |records| &records.values)
     }

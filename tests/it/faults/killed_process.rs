@@ -20,7 +20,6 @@ fn value(number: u64) -> Vec<u8> {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "what the child prints is what it acknowledges")]
 fn a_child_that_appends_until_it_is_killed() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
     let broker = Broker::open(directory).unwrap();
