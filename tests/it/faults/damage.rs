@@ -246,3 +246,47 @@ fn a_file_cut_short_after_a_clean_close_is_never_a_silent_loss() {
 fn a_file_cut_short_after_an_unclean_end_is_never_a_silent_loss() {
     cut_every_file(false);
 }
+
+#[test]
+fn a_value_that_holds_batches_is_never_served_as_batches() {
+    let disk = Disk::new();
+    let (broker, _) = script::open(&disk).unwrap();
+    broker.admin().create_topic(script::topic("t", 1)).unwrap();
+    let partition = broker.topic("t").unwrap().partition(0).unwrap();
+    partition.append(&[Record::new().value("false")]).unwrap();
+    let batch = partition.read(Offset::ZERO, 1).unwrap().iter().next().unwrap().bytes().to_vec();
+    // The same batch at every offset that could be looked for: the base offset is outside its CRC.
+    let hidden: Vec<u8> =
+        (0..6_i64).flat_map(|offset| [&offset.to_be_bytes()[..], &batch[8..]].concat()).collect();
+    let mut values = vec![b"false".to_vec()];
+    for value in [b"true".to_vec(), hidden, b"also true".to_vec(), b"true again".to_vec()] {
+        partition.append(&[Record::new().value(&value)]).unwrap();
+        values.push(value);
+    }
+    partition.sync().unwrap();
+    let disk = disk.after(After::Kill);
+    let path = Path::new("data/t-0/00000000000000000000.log");
+    let bytes = disk.files()[path].clone();
+    let end = bytes.iter().rposition(|&byte| byte != 0).unwrap();
+    let mut served = 0;
+    for position in 0..=end {
+        for flip in [0x01, 0x20, 0xff] {
+            let hit = disk.after(After::Kill);
+            let mut damaged = bytes.clone();
+            damaged[position] ^= flip;
+            hit.put(path, Some(&damaged));
+            let (broker, _) = script::open(&hit).unwrap();
+            // Damage in what was acknowledged: nothing of it is served, or just what was appended.
+            let Ok(partition) = broker.topic("t").unwrap().partition(0) else { continue };
+            for batch in &partition.read(Offset::ZERO, 1 << 20).unwrap() {
+                for record in &batch.records().unwrap() {
+                    let offset = usize::try_from(u64::from(record.offset())).unwrap();
+                    assert!(record.value() == Some(&values[offset][..]), "byte {position} ^ {flip:#x}");
+                }
+            }
+            served += 1;
+        }
+    }
+    // Five batches, each with three flips of the four bytes of its leader epoch.
+    assert_eq!(served, 5 * 4 * 3);
+}

@@ -45,6 +45,10 @@ pub(super) fn told<T>(place: &str, check: impl FnOnce() -> T) -> T {
 fn check_survivor(disk: &Disk, mut ledger: Ledger, kept: Kept) {
     let (broker, clock) = script::open(disk).unwrap();
     assert_eq!(broker.recovery_report().partitions.iter().filter(|one| one.offline.is_some()).count(), 0);
+    for one in &broker.recovery_report().partitions {
+        let is_told = ledger.is_created(one.partition.topic());
+        assert!(!is_told || one.mended_files.is_empty(), "{:?} of a created topic", one.mended_files);
+    }
     ledger.check(&broker, kept);
 
     // An open that cut something began a new epoch, durably: what is told as durable now stays, whatever happens.
