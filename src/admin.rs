@@ -78,8 +78,9 @@ impl Admin {
     /// # Errors
     ///
     /// [`Error::InvalidTopicName`], [`Error::TopicExists`], [`Error::TopicNameCollision`],
-    /// [`Error::InvalidPartitionCount`], [`Error::InvalidConfig`], [`Error::Closed`], [`Error::Io`]; after the last, the
-    /// topic does not exist, and creating it can be tried again.
+    /// [`Error::InvalidPartitionCount`], [`Error::InvalidConfig`], [`Error::InvalidFile`] where a directory of that name with
+    /// records in it is there already, [`Error::Closed`], [`Error::Poisoned`], [`Error::Io`]. After an error the topic does
+    /// not exist, and creating it can be tried again.
     pub fn create_topic(&self, topic: NewTopic) -> Result<Topic> {
         self.broker.shared.check_open()?;
         let entry = self.broker.shared.catalog.create_topic(topic)?;

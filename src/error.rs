@@ -8,11 +8,12 @@
 //!
 //! Texts are lower case, end without a full stop, and never repeat their source, which is in the chain.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::offset::{Offset, PartitionId};
+use crate::offset::{Offset, PartitionId, Timestamp};
 
 /// What every fallible function of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -22,6 +23,9 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 /// Match on the variants that you can act on, or ask the predicates: [`is_retriable`](Error::is_retriable),
 /// [`is_corruption`](Error::is_corruption), [`is_storage_full`](Error::is_storage_full). Where Kafka has an error code
 /// for the same thing, [`kafka_code`](Error::kafka_code) gives it.
+///
+/// Printing an error gives what failed; why it did is in its [`source`](std::error::Error::source), and that one's: walk the
+/// chain, or let an error reporter do it.
 ///
 /// # Examples
 ///
@@ -149,6 +153,13 @@ pub enum Error {
         limit: u64,
     },
 
+    /// A record's timestamp lies before 1970, which Kafka's formats keep for "none".
+    #[error("timestamp {timestamp} is negative: records are timed in milliseconds since 1970")]
+    InvalidTimestamp {
+        /// The timestamp.
+        timestamp: Timestamp,
+    },
+
     /// A batch, or a record alone in its batch, is over `max.message.bytes`.
     #[error("a batch of {bytes} bytes is over max.message.bytes, {limit}")]
     BatchTooLarge {
@@ -257,7 +268,9 @@ pub enum Error {
         supported: i64,
     },
 
-    /// Acknowledged records are damaged or missing: the partition serves nothing until it is salvaged.
+    /// Acknowledged records are damaged or missing: the partition is offline, and nothing in its directory has been
+    /// changed. The files hold what can still be read ([`Segment::open`](crate::Segment::open)); a copy from a backup, put in
+    /// their place while no broker has the directory open, is served at the next open.
     #[error(
         "{topic}-{partition}: acknowledged records from offset {from} up to {durable} are damaged or missing"
     )]
@@ -379,6 +392,7 @@ impl Error {
             Error::BatchTooLarge { .. } => 10,
             Error::InvalidTopicName { .. } | Error::TopicNameCollision { .. } => 17,
             Error::AppendTooLarge { .. } => 18,
+            Error::InvalidTimestamp { .. } => 32,
             Error::TopicExists { .. } => 36,
             Error::InvalidPartitionCount { .. } | Error::InvalidPartition { .. } => 37,
             Error::InvalidConfig { .. } => 40,
@@ -413,6 +427,22 @@ impl TryFrom<u32> for PartitionId {
 
     fn try_from(value: u32) -> Result<PartitionId> {
         PartitionId::from_u32(value).ok_or(Error::InvalidPartition { value, limit: PartitionId::MAX.into() })
+    }
+}
+
+/// An error with its sources, on one line: for logs and reports, where nobody walks the chain.
+#[derive(Debug)]
+pub(crate) struct Chain<'a>(pub(crate) &'a Error);
+
+impl fmt::Display for Chain<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)?;
+        let mut source = std::error::Error::source(self.0);
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
     }
 }
 

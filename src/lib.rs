@@ -2,8 +2,8 @@
 //!
 //! A [`Broker`] keeps its topics in a directory, or in memory. Each [`Partition`] of a [`Topic`] is an append-only log:
 //! [`append`](Partition::append) gives records their offsets, [`sync`](Partition::sync) makes them survive a power cut,
-//! [`read`](Partition::read) gives whole batches back, by offset. There is no server and no async runtime; the files are
-//! Kafka's, byte for byte.
+//! [`read`](Partition::read) gives whole batches back, by offset. There is no server and no async runtime; a partition's
+//! files are Kafka's, byte for byte.
 //!
 //! ```
 //! # let directory = tempfile::tempdir().unwrap();
@@ -32,23 +32,31 @@
 //! | open, close, find out what recovery did | [`Broker`], [`BrokerBuilder`], [`BrokerConfig`], [`RecoveryReport`] with its [`PartitionRecovery`]s, [`Metrics`] |
 //! | create, list and describe topics | [`Admin`], [`NewTopic`], [`TopicConfig`], [`TopicDescription`] |
 //! | append, sync, read | [`Topic`], [`Partition`], [`Record`], [`Compression`] |
-//! | look at what was read | [`Batches`], [`RecordBatch`], [`BatchRecords`], [`RecordView`], [`Headers`] |
+//! | look at what was read | [`Batches`], [`RecordBatch`] with its [`TimestampType`] and [`ControlType`], [`BatchRecords`], [`RecordView`], [`Headers`] |
 //! | encode batches yourself | [`BatchBuilder`], [`EncodedBatch`] |
-//! | look into a file | [`Segment`] |
+//! | look into a file | [`Segment`], [`SegmentBatches`] |
 //! | name places and times | [`Offset`], [`PartitionId`], [`TopicPartition`], [`LeaderEpoch`], [`Timestamp`], [`Uuid`] |
 //! | tell what went wrong | [`Error`], [`Corruption`] |
-//! | move the clock, replace the disk | [`Clock`], [`ManualClock`], [`Storage`], [`StorageFile`], [`MemoryStorage`] |
+//! | move the clock, replace the disk | [`Clock`], [`SystemClock`], [`ManualClock`]; [`Storage`], [`StorageFile`], [`Slice`], [`DiskStorage`], [`MemoryStorage`] |
 //!
 //! # What a call promises
 //!
 //! `append` returns once its records are in the page cache and readable: a crash of the process loses none of them.
 //! `sync` returns once everything appended before it is on the device. Reads never wait for writers, and what a read
-//! returned stays valid for as long as it is held. Damage is an error with file, position and offset; nothing is skipped.
+//! returned stays valid for as long as it is held. Damage is an error that names the place; nothing is skipped.
+//!
+//! # Following a partition
+//!
+//! Remember where to read on ([`Batches::next_offset`]) together with what was done with the records, and read from there:
+//! an offset is a `u64` on the outside (`u64::from(offset)`, [`Offset::try_from`]). Records are readable before they are
+//! durable; who must not act on one that a power cut could take back stops at [`durable_offset`](Partition::durable_offset).
+//! A remembered offset that lies behind the end after a power cut ([`Error::OffsetOutOfRange`]) is of a record that was never
+//! durable.
 //!
 //! # Features
 //!
-//! Each codec is one, and on by default: `gzip`, `snappy`, `lz4`, `zstd` (which builds C). Without its feature, reading or
-//! writing a batch of that codec is [`Error::CodecDisabled`].
+//! Each codec is one, and on by default: `gzip`, `snappy`, `lz4`, `zstd` (which builds C). Without its feature, writing a batch
+//! of that codec or looking at its records is [`Error::CodecDisabled`].
 
 mod admin;
 mod broker;

@@ -279,8 +279,7 @@ fn known_records(place: &Place) {
     broker.admin().create_topic(NewTopic::new("known")).unwrap();
     let partition = broker.topic("known").unwrap().partition(0).unwrap();
     let at = Timestamp::from_millis;
-    let headers =
-        Record::new().timestamp(at(-1)).header("a\"\\\n\u{1}ü", Some(b"\x00\xff")).header("a", None);
+    let headers = Record::new().timestamp(at(1)).header("a\"\\\n\u{1}ü", Some(b"\x00\xff")).header("a", None);
     let tombstone = Record::new().timestamp(at(5)).key("alice").header("a", Some(b""));
     partition.append(&[headers.value(""), tombstone]).unwrap();
 
@@ -293,7 +292,7 @@ fn known_records(place: &Place) {
 
 /// What `dump` says of them.
 const KNOWN: [&str; 4] = [
-    r#"{"offset":0,"timestamp":-1,"timestamp_type":"create","key":null,"value":"","headers":[["a\"\\\u000a\u0001ü","00ff"],["a",null]],"codec":"none","producer_id":-1,"producer_epoch":-1,"sequence":-1,"transactional":false,"control":null}"#,
+    r#"{"offset":0,"timestamp":1,"timestamp_type":"create","key":null,"value":"","headers":[["a\"\\\u000a\u0001ü","00ff"],["a",null]],"codec":"none","producer_id":-1,"producer_epoch":-1,"sequence":-1,"transactional":false,"control":null}"#,
     r#"{"offset":1,"timestamp":5,"timestamp_type":"create","key":"616c696365","value":null,"headers":[["a",""]],"codec":"none","producer_id":-1,"producer_epoch":-1,"sequence":-1,"transactional":false,"control":null}"#,
     r#"{"offset":2,"timestamp":6,"timestamp_type":"create","key":"","value":"33206170706c6573","headers":[],"codec":"none","producer_id":7,"producer_epoch":3,"sequence":41,"transactional":true,"control":null}"#,
     r#"{"offset":3,"timestamp":7,"timestamp_type":"create","key":null,"value":"312070656172","headers":[],"codec":"none","producer_id":7,"producer_epoch":3,"sequence":42,"transactional":true,"control":null}"#,

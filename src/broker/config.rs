@@ -53,7 +53,9 @@ impl Default for BrokerConfig {
 
 impl BrokerConfig {
     /// How many files and maps of partitions are open at most; the least recently used is closed for the next. At least 8;
-    /// 512 by default. Keep it below the process's own limit.
+    /// 512 by default. Keep it below the process's own limit, and above the number of partitions that are appended to at a
+    /// time: a file with unsynced appends is synced before it is closed for another, and the append that needs the room
+    /// waits for that.
     #[must_use]
     pub fn max_open_files(mut self, count: usize) -> BrokerConfig {
         self.max_open_files = count;
@@ -68,8 +70,8 @@ impl BrokerConfig {
         self
     }
 
-    /// How long after an append, at most, everything up to it is synced and behind the recovery point, whatever its acks:
-    /// an unclean open has to look at no more than that. 60 s by default. Kafka's
+    /// How long after an append, at most, everything up to it is synced and behind the recovery point, whether or not
+    /// anybody asked for it: an unclean open has to look at no more than that. 60 s by default. Kafka's
     /// `log.flush.offset.checkpoint.interval.ms`.
     #[must_use]
     pub fn checkpoint_interval(mut self, interval: Duration) -> BrokerConfig {

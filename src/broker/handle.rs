@@ -72,7 +72,8 @@ impl Broker {
     }
 
     /// Closes the broker: everything is on the device when this returns, and the next open need not check it. Handles
-    /// that are left fail with [`Error::Closed`](crate::Error::Closed); what they have read stays valid. Closing twice is no error.
+    /// that are left fail with [`Error::Closed`](crate::Error::Closed); what they have read stays valid. Closing twice is
+    /// no error, and the second time nothing is tried again.
     ///
     /// # Errors
     ///

@@ -8,7 +8,7 @@ use super::housekeeper::Housekeeper;
 use super::report::RecoveryReport;
 use super::shared::Shared;
 use crate::clock::{Clock, SystemClock, Timers};
-use crate::error::{Error, Result};
+use crate::error::{Chain, Error, Result};
 use crate::log::{LogDir, LogDirConfig};
 use crate::storage::{Access, DiskStorage, MemoryStorage, OpenFiles, Storage};
 use crate::sync::{Arc, Mutex};
@@ -43,6 +43,8 @@ pub struct BrokerBuilder {
 
 impl Broker {
     /// Opens the broker whose log directory this is, making it where there is none. See [`BrokerBuilder::open`].
+    ///
+    /// One broker at a time holds a directory, so a tool cannot look into one that is in use; [`Segment::open`](crate::Segment::open) can.
     ///
     /// # Errors
     ///
@@ -116,8 +118,9 @@ impl BrokerBuilder {
     ///
     /// [`Error::InvalidConfig`] for settings out of bounds, or without exactly one place to keep things;
     /// [`Error::NotADirectory`]; [`Error::Locked`] where another broker holds the directory;
-    /// [`Error::UnsupportedVersion`] for data of another version; [`Error::PartitionOffline`] or [`Error::Damaged`] where
-    /// the catalog of topics itself is damaged; [`Error::Io`].
+    /// [`Error::UnsupportedVersion`] for data of a newer version; [`Error::InvalidFile`] for a `meta.properties` that makes no
+    /// sense; [`Error::PartitionOffline`] or [`Error::Damaged`] where the catalog of topics itself is damaged;
+    /// [`Error::Io`].
     pub fn open(self) -> Result<Broker> {
         self.config.validate()?;
         let (path, storage) = self.place()?;
@@ -140,7 +143,7 @@ impl BrokerBuilder {
             was_clean: dir.was_clean(),
             partitions: found.partitions,
             unknown_directories: found.unknown_directories,
-            ignored_files: dir.ignored_files().iter().map(ToString::to_string).collect(),
+            ignored_files: dir.ignored_files().iter().map(|error| Chain(error).to_string()).collect(),
             elapsed: clock.monotonic().saturating_sub(began),
         };
         let housekeeper = if clock.runs(&timers) {
@@ -159,6 +162,9 @@ impl BrokerBuilder {
         };
         let storage = self.storage.as_ref().map(Arc::clone);
         match (self.log_dirs.as_slice(), self.is_in_memory) {
+            ([path], false) if path.as_os_str().is_empty() => {
+                refuse("\"\"".to_owned(), "a directory has a name: \".\" for the current one")
+            }
             ([path], false) => Ok((path.clone(), storage.unwrap_or_else(|| Arc::new(DiskStorage::new())))),
             ([], true) if storage.is_none() => {
                 let memory = MemoryStorage::with_limit(self.config.memory_bytes);

@@ -90,7 +90,8 @@ impl Partition {
     /// # Errors
     ///
     /// [`Error::WrongTopic`](crate::Error::WrongTopic), [`Error::WrongPartition`](crate::Error::WrongPartition),
-    /// [`Error::FieldTooLarge`](crate::Error::FieldTooLarge), [`Error::BatchTooLarge`](crate::Error::BatchTooLarge) for a
+    /// [`Error::FieldTooLarge`](crate::Error::FieldTooLarge),
+    /// [`Error::InvalidTimestamp`](crate::Error::InvalidTimestamp), [`Error::BatchTooLarge`](crate::Error::BatchTooLarge) for a
     /// record over `max.message.bytes`, [`Error::AppendTooLarge`](crate::Error::AppendTooLarge) for more than a segment
     /// holds, [`Error::CodecDisabled`](crate::Error::CodecDisabled),
     /// [`Error::OffsetsExhausted`](crate::Error::OffsetsExhausted), [`Error::Poisoned`](crate::Error::Poisoned),
@@ -131,14 +132,14 @@ impl Partition {
     /// Reads whole batches from the one that holds `from` on, in about `max_bytes`, at least one if there is any. Their
     /// records begin at `from`. CRCs are checked. Nothing at [`log_end_offset`](Partition::log_end_offset).
     ///
-    /// A read returns batches of one segment, at most 16 MiB of them, so there may be more behind:
+    /// A read returns at most 16 MiB, or one batch where that is larger, so there may be more behind:
     /// [`Batches::next_offset`] says where to read on. Sealed segments are read without a copy.
     ///
     /// # Errors
     ///
     /// [`Error::OffsetOutOfRange`](crate::Error::OffsetOutOfRange) outside `log_start_offset()..=log_end_offset()`,
-    /// [`Error::Corrupt`](crate::Error::Corrupt) with file, position and offset where the log is damaged: nothing is
-    /// skipped. [`Error::Closed`](crate::Error::Closed), [`Error::Io`](crate::Error::Io).
+    /// [`Error::Corrupt`](crate::Error::Corrupt) with file, position and offset where the log is damaged at `from`: what
+    /// is good before it is returned first, and nothing is skipped. [`Error::Closed`](crate::Error::Closed), [`Error::Io`](crate::Error::Io).
     pub fn read(&self, from: Offset, max_bytes: usize) -> Result<Batches> {
         self.log.read(from, max_bytes).map(Batches::new)
     }
@@ -198,7 +199,7 @@ impl Partition {
         self.log.end()
     }
 
-    /// Everything below is visible to consumers. Without replicas, the end offset.
+    /// Everything below is on every in-sync replica. There are none, so this is the end offset.
     #[must_use]
     pub fn high_watermark(&self) -> Offset {
         self.log.end()

@@ -45,6 +45,11 @@ impl fmt::Display for RecoveryReport {
             "after an unclean end, or for the first time"
         };
         write!(f, "opened {} partitions {how} in {:?}", self.partitions.len(), self.elapsed)?;
+        let scanned: u64 = self.partitions.iter().map(|partition| partition.scanned_bytes).sum();
+        if scanned > 0 {
+            let batches: u64 = self.partitions.iter().map(|partition| partition.scanned_batches).sum();
+            write!(f, ", checked {batches} batches ({scanned} bytes)")?;
+        }
         for partition in self.partitions.iter().filter(|partition| partition.is_notable()) {
             write!(f, "\n{partition}")?;
         }

@@ -7,7 +7,7 @@
 
 use super::housekeeper::Housekeeper;
 use super::report::RecoveryReport;
-use crate::error::{Error, Result};
+use crate::error::{Chain, Error, Result};
 use crate::log::LogDir;
 use crate::sync::{Acquire, Arc, AtomicBool, Mutex, Release};
 use crate::topic::Catalog;
@@ -39,11 +39,14 @@ impl Shared {
     }
 
     pub(super) fn close(&self) -> Result<()> {
+        // Held to the end: who closes a second time returns when the first time is through.
+        let mut housekeeper = self.housekeeper.lock();
         if self.is_closed.swap(true, Release) {
             return Ok(());
         }
-        // Background work first, so that nothing checkpoints what is being closed.
-        drop(self.housekeeper.lock().take());
+        // Background work first, so that nothing checkpoints what is being closed; then what creates new logs.
+        drop(housekeeper.take());
+        self.catalog.end_creations();
         let mut first_error = None;
         for log in self.catalog.logs() {
             if let Err(error) = log.close() {
@@ -59,7 +62,7 @@ impl Shared {
 impl Drop for Shared {
     fn drop(&mut self) {
         if let Err(error) = self.close() {
-            log::error!("a broker could not be closed in order: {error}");
+            log::error!("a broker could not be closed in order: {}", Chain(&error));
         }
     }
 }

@@ -13,7 +13,7 @@ use super::encode;
 use super::partition_log::Log;
 use super::roll::{self, Incoming};
 use super::writer::{Appended, Writer, draw_jitter};
-use crate::error::{Error, Result};
+use crate::error::{Chain, Error, Result};
 use crate::offset::{Offset, Timestamp};
 use crate::record::{Compression, EncodedBatch, Record, TimestampType};
 use crate::segment::LogSegment;
@@ -24,7 +24,8 @@ impl Log {
     pub(crate) fn append(&self, records: &[Record<'_>], compression: Compression) -> Result<Appended> {
         self.check_usable()?;
         if records.is_empty() {
-            return Ok(Appended { start: self.end(), end: self.end() });
+            let end = self.end();
+            return Ok(Appended { start: end, end });
         }
         let now = self.dir.clock.wall();
         let mut batches = encode::encode(&self.name, &self.config, records, compression, now)?;
@@ -107,7 +108,7 @@ impl Log {
         }
         if let Err(error) = writer.trim() {
             // What stays behind the end are zeros, which end a log as well.
-            log::warn!("{}: the sealed segment keeps its head room: {error}", self.name);
+            log::warn!("{}: the sealed segment keeps its head room: {}", self.name, Chain(&error));
         }
         let full = Arc::clone(&writer.active);
         let sealed = Arc::new(full.sealed(&self.dir.files, self.dir.config.sealed_access));

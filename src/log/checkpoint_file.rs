@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A checkpoint is replaced whole (written aside, synced, renamed), so a crash leaves the old one or the new one. An empty
-//! file reads as no entries; a count that does not match, another version or a malformed line is an error.
+//! file reads as no entries; a count that does not match, a newer version or a malformed line is an error.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::storage::{Storage, small_file};
 /// The name of a partition's history of leader epochs.
 pub(crate) const EPOCHS: &str = "leader-epoch-checkpoint";
 /// The only version there is.
-const VERSION: &str = "0";
+const VERSION: i64 = 0;
 /// The largest checkpoint that is read: some 200,000 partitions.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
@@ -82,8 +82,14 @@ fn read<E>(storage: &dyn Storage, path: &Path, parse: impl Fn(&str) -> Option<E>
     let mut lines = text.lines();
     match lines.next() {
         None => return Ok(Some(Vec::new())),
-        Some(VERSION) => {}
-        Some(found) => return Err(invalid(path, format!("its version is {found:?}, not 0"))),
+        Some(line) => match line.parse::<i64>() {
+            Ok(VERSION) => {}
+            Ok(found) if found > VERSION => {
+                let path = path.to_path_buf();
+                return Err(Error::UnsupportedVersion { path, found, supported: VERSION });
+            }
+            _ => return Err(invalid(path, format!("its version is {line:?}, not {VERSION}"))),
+        },
     }
     let count = lines.next().unwrap_or_default();
     let count: usize = count.parse().map_err(|_| invalid(path, format!("{count:?} is no count")))?;
@@ -144,7 +150,8 @@ mod tests {
     #[test]
     fn what_does_not_hold_together_is_refused_with_the_reason() {
         for (contents, reason) in [
-            ("1\n0\n", "version"),
+            ("x\n0\n", "version"),
+            ("-1\n0\n", "version"),
             ("0\n", "no count"),
             ("0\n2\na 0 1\n", "1 entries and says 2"),
             ("0\n1\na 0\n", "malformed line"),
@@ -155,6 +162,13 @@ mod tests {
             let error = read_offsets(&storage_with(contents), Path::new("d/c")).unwrap_err();
             assert!(error.to_string().contains(reason), "{contents:?}: {error}");
         }
+    }
+
+    #[test]
+    fn a_newer_version_is_refused_by_name_and_is_no_damage() {
+        let error = read_offsets(&storage_with("1\n0\n"), Path::new("d/c")).unwrap_err();
+        assert!(matches!(error, Error::UnsupportedVersion { found: 1, supported: 0, .. }), "{error}");
+        assert!(!error.is_corruption());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::due::{Checkpointed, DueCheckpoints};
 use super::durable_slots::DurableSlots;
 use super::meta_properties;
 use crate::clock::{Clock, Timers};
-use crate::error::{Error, Result};
+use crate::error::{Chain, Error, Result};
 use crate::offset::{Offset, TopicPartition};
 use crate::storage::{Access, EntryKind, OpenFiles, Storage, StorageLock};
 use crate::sync::{Arc, Mutex, Weak};
@@ -103,14 +103,18 @@ impl LogDir {
         let id = meta_properties::open(&*storage, path, &random)?;
         let (marker, was_clean) = CleanMarker::find(&storage, path)?;
         let mut ignored = Vec::new();
-        let mut read = |name: &str| {
-            let read = checkpoint_file::read_offsets(&*storage, &path.join(name));
+        let mut read = |name: &str| match checkpoint_file::read_offsets(&*storage, &path.join(name)) {
+            Ok(offsets) => Ok(offsets.unwrap_or_default()),
             // A checkpoint only says where to begin: without one, everything is looked at.
-            read.map_err(|error| ignored.push(error)).ok().flatten().unwrap_or_default()
+            Err(error) if error.is_corruption() => {
+                ignored.push(error);
+                Ok(OffsetsByPartition::new())
+            }
+            Err(error) => Err(error),
         };
         let checkpoints =
-            Checkpoints { recovery_points: read(RECOVERY_POINTS), high_watermarks: read(HIGH_WATERMARKS) };
-        let log_starts = read(LOG_STARTS);
+            Checkpoints { recovery_points: read(RECOVERY_POINTS)?, high_watermarks: read(HIGH_WATERMARKS)? };
+        let log_starts = read(LOG_STARTS)?;
         let slots = DurableSlots::open(&*storage, path)?;
         storage.sync_dir(path).map_err(Error::io("sync", path))?;
         Ok(LogDir {
@@ -219,7 +223,7 @@ impl LogDir {
                 Ok(true) => self.request_checkpoint(log, self.config.checkpoint_interval),
                 Ok(false) => continue,
                 Err(error) => {
-                    log::warn!("a checkpoint in {} failed: {error}", self.path.display());
+                    log::warn!("a checkpoint in {} failed: {}", self.path.display(), Chain(&error));
                     continue;
                 }
             }
@@ -227,7 +231,7 @@ impl LogDir {
         }
         if !is_written && let Err(error) = self.write_checkpoints() {
             // The old checkpoint still holds: recovery only has more to look at.
-            log::warn!("cannot replace the checkpoints in {}: {error}", self.path.display());
+            log::warn!("cannot replace the checkpoints in {}: {}", self.path.display(), Chain(&error));
         }
     }
 
@@ -239,6 +243,7 @@ impl LogDir {
         } else {
             self.write_checkpoints().and_then(|()| if is_whole { self.marker.place() } else { Ok(()) })
         };
+        self.files.shut();
         self.unlock();
         closed
     }

@@ -10,6 +10,8 @@ use crate::storage::{Storage, small_file};
 use crate::uuid::Uuid;
 
 pub(crate) const FILE_NAME: &str = "partition.metadata";
+/// The only version there is.
+const VERSION: i64 = 0;
 const FILE_BYTES_MAX: u64 = 4096;
 
 /// What the file of a topic's partitions holds.
@@ -26,6 +28,9 @@ pub(crate) fn check(storage: &dyn Storage, partition_dir: &Path, topic_id: Uuid)
         Err(error) if error.is_corruption() => Vec::new(),
         Err(error) => return Err(error),
     };
+    if let Some(found) = version(&bytes).filter(|&found| found > VERSION) {
+        return Err(Error::UnsupportedVersion { path, found, supported: VERSION });
+    }
     match parse(&bytes) {
         Some(found) if found == topic_id => Ok(false),
         Some(found) => {
@@ -39,10 +44,14 @@ pub(crate) fn check(storage: &dyn Storage, partition_dir: &Path, topic_id: Uuid)
     }
 }
 
+fn version(bytes: &[u8]) -> Option<i64> {
+    str::from_utf8(bytes).ok()?.lines().next()?.strip_prefix("version:")?.trim().parse().ok()
+}
+
 fn parse(bytes: &[u8]) -> Option<Uuid> {
-    let mut lines = str::from_utf8(bytes).ok()?.lines();
-    (lines.next()?.trim() == "version: 0").then_some(())?;
-    Uuid::parse(lines.next()?.strip_prefix("topic_id:")?.trim())
+    (version(bytes)? == VERSION).then_some(())?;
+    let id = str::from_utf8(bytes).ok()?.lines().nth(1)?;
+    Uuid::parse(id.strip_prefix("topic_id:")?.trim())
 }
 
 #[cfg(test)]
@@ -60,8 +69,11 @@ mod tests {
         assert!(!check(&storage, dir, own).unwrap());
         let error = check(&storage, dir, Uuid::CATALOG).unwrap_err();
         assert!(error.to_string().contains(&own.to_string()), "{error}");
-        small_file::replace(&storage, &dir.join(FILE_NAME), b"version: 7").unwrap();
+        small_file::replace(&storage, &dir.join(FILE_NAME), b"version: 0\ntopic_id: x").unwrap();
         assert!(check(&storage, dir, own).unwrap());
         assert!(!check(&storage, dir, own).unwrap());
+        small_file::replace(&storage, &dir.join(FILE_NAME), b"version: 1\n").unwrap();
+        let error = check(&storage, dir, own).unwrap_err();
+        assert!(matches!(error, Error::UnsupportedVersion { found: 1, supported: 0, .. }), "{error}");
     }
 }

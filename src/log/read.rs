@@ -5,9 +5,13 @@
 //! passed over.
 
 use super::partition_log::Log;
+use super::segments::SegmentList;
 use crate::error::{Corruption, Error, Result};
 use crate::offset::{Offset, Timestamp};
 use crate::record::RecordBatch;
+
+/// The most that one read returns, unless a single batch is larger.
+const READ_BYTES_MAX: usize = 16 << 20;
 
 impl Log {
     /// Whole batches from the one that holds `from`, in about `max_bytes`: at least one if there is any below the end.
@@ -20,19 +24,48 @@ impl Log {
         if from == end {
             return Ok(Vec::new());
         }
+        let max_bytes = max_bytes.min(READ_BYTES_MAX);
         let segments = self.segments.load();
+        let mut batches = self.read_segment(&segments, from, end, max_bytes, true)?;
+        let mut bytes = size_of_all(&batches);
+        while let Some(next) = batches.last().map(RecordBatch::next_offset)
+            && next < end
+            && segments.holding(next).base() == next
+        {
+            // What is wrong further on is for the read that begins there to tell.
+            let left = max_bytes.saturating_sub(bytes);
+            let Ok(more) = self.read_segment(&segments, next, end, left, false) else { break };
+            if more.is_empty() {
+                break;
+            }
+            bytes += size_of_all(&more);
+            batches.extend(more);
+        }
+        self.counters.bytes_read.add(bytes as u64);
+        Ok(batches)
+    }
+
+    /// What one segment has from `from` on, or an error where it should have that offset and has not.
+    fn read_segment(
+        &self,
+        segments: &SegmentList,
+        from: Offset,
+        end: Offset,
+        max_bytes: usize,
+        is_needed: bool,
+    ) -> Result<Vec<RecordBatch>> {
         let segment = segments.holding(from);
-        let batches = segment.read(from, end, max_bytes)?;
-        let found = batches.first().map_or(segment.end().offset, RecordBatch::base_offset);
-        if batches.is_empty() || found > from {
+        let batches = segment.read(from, end, max_bytes, is_needed)?;
+        let found = batches.first().map(RecordBatch::base_offset);
+        let is_missing = found.map_or(is_needed, |found| found > from);
+        if is_missing {
             return Err(Error::Corrupt {
                 path: segment.paths().log.clone(),
                 position: segment.end().position,
                 offset: from,
-                source: Corruption::MissingOffsets { from, to: found },
+                source: Corruption::MissingOffsets { from, to: found.unwrap_or(segment.end().offset) },
             });
         }
-        self.counters.bytes_read.add(batches.iter().map(|batch| batch.bytes().len() as u64).sum());
         Ok(batches)
     }
 
@@ -50,4 +83,8 @@ impl Log {
         }
         Ok(None)
     }
+}
+
+fn size_of_all(batches: &[RecordBatch]) -> usize {
+    batches.iter().map(|batch| batch.bytes().len()).sum()
 }

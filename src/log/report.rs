@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::error::Error;
+use crate::error::{Chain, Error};
 use crate::offset::{Offset, TopicPartition};
 use crate::sync::Arc;
 
@@ -100,21 +100,6 @@ impl fmt::Display for PartitionRecovery {
         }
         if let Some(offset) = self.ignored_recovery_point {
             write!(f, ", ignored a recovery point of {offset}")?;
-        }
-        Ok(())
-    }
-}
-
-/// An error with its sources, on one line.
-struct Chain<'a>(&'a Error);
-
-impl fmt::Display for Chain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.0)?;
-        let mut source = std::error::Error::source(self.0);
-        while let Some(error) = source {
-            write!(f, ": {error}")?;
-            source = error.source();
         }
         Ok(())
     }

@@ -8,7 +8,7 @@
 //! may have dropped what it could not write, and would report success for the rest.
 
 use super::partition_log::Log;
-use crate::error::{Error, Result};
+use crate::error::{Chain, Error, Result};
 use crate::offset::Offset;
 use crate::sync::{Arc, Relaxed, Release};
 
@@ -58,7 +58,11 @@ impl Log {
                 self.publish_durable(end);
             }
             Err(error) => {
-                log::error!("{}: a sync failed, so the partition takes no more appends: {error}", self.name);
+                log::error!(
+                    "{}: a sync failed, so the partition takes no more appends: {}",
+                    self.name,
+                    Chain(&error)
+                );
                 self.counters.sync_failures.bump();
                 // A second failure changes nothing: the first is the one that is told.
                 let _ = self.poison.set(Arc::new(error));

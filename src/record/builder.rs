@@ -108,7 +108,7 @@ impl BatchBuilder {
     /// # Errors
     ///
     /// [`Error::FieldTooLarge`] for a key, value or header over `i32::MAX` bytes, [`Error::BatchTooLarge`] if the batch would
-    /// pass `i32::MAX` bytes. The batch then stays as it was.
+    /// pass `i32::MAX` bytes, [`Error::InvalidTimestamp`] for a time before 1970. The batch then stays as it was.
     #[inline]
     pub fn append(&mut self, record: &Record<'_>, now: Timestamp) -> Result<()> {
         self.append_within(record, now, usize::MAX).map(drop)
@@ -130,6 +130,9 @@ impl BatchBuilder {
         }
         if end > FORMAT_BYTES_MAX as u64 {
             return Err(refusal(record, end));
+        }
+        if layout.timestamp < 0 {
+            return Err(Error::InvalidTimestamp { timestamp: Timestamp::from_millis(layout.timestamp) });
         }
         // What fits in 31 bits fits in a usize.
         let end = usize::try_from(end).unwrap_or(FORMAT_BYTES_MAX);
@@ -330,7 +333,7 @@ mod tests {
                 Record::new()
                     .header("größe", Some(&value))
                     .header("", None)
-                    .timestamp(Timestamp::from_millis(-1)),
+                    .timestamp(Timestamp::from_millis(0)),
             ] {
                 let expected = builder.encoded_bytes_with(&record, NOW);
                 builder.append(&record, NOW).unwrap();
@@ -345,7 +348,7 @@ mod tests {
 
     #[test]
     fn timestamps_as_far_apart_as_can_be_come_back() {
-        let times = [0, i64::MIN, i64::MAX, -1, i64::MIN].map(Timestamp::from_millis);
+        let times = [i64::MAX, 0, i64::MAX, 1, 0].map(Timestamp::from_millis);
         let mut builder = BatchBuilder::new(Compression::None);
         for time in times {
             builder.append(&Record::new().timestamp(time), NOW).unwrap();
@@ -355,6 +358,19 @@ mod tests {
         let read: Vec<_> =
             decode(&batch).records().unwrap().iter().map(|record| record.timestamp()).collect();
         assert_eq!(read, times);
+    }
+
+    #[test]
+    fn a_time_before_1970_is_refused_and_changes_nothing() {
+        let mut builder = BatchBuilder::new(Compression::None);
+        for millis in [-1, i64::MIN] {
+            let error =
+                builder.append(&Record::new().timestamp(Timestamp::from_millis(millis)), NOW).unwrap_err();
+            assert!(
+                matches!(error, Error::InvalidTimestamp { timestamp } if timestamp.as_millis() == millis)
+            );
+        }
+        assert!(builder.is_empty());
     }
 
     #[test]

@@ -2,11 +2,11 @@
 //!
 //! It is encoded into a batch at once, so that nothing of it has to be kept; the only allocation is the list of its headers,
 //! where it has some. What is left out is left to whoever takes the record: the topic to the partition, the partition to
-//! the partitioner, the timestamp to the clock.
+//! whoever appends, the timestamp to the clock.
 
 use crate::offset::Timestamp;
 
-/// A record to be sent or appended: a value, perhaps a key, headers, a timestamp, and where it is to go.
+/// A record to be appended: a value, perhaps a key, headers, a timestamp, and where it is to go.
 ///
 /// A record without a value has a null one: in a compacted topic that is a tombstone, which deletes its key. An empty value
 /// (`""`) is not null.
@@ -44,14 +44,14 @@ impl<'a> Record<'a> {
         Record::default()
     }
 
-    /// A record for `topic`.
+    /// A record for `topic`: a partition of any other refuses it.
     #[inline]
     #[must_use]
     pub fn to(topic: &'a str) -> Record<'a> {
         Record { topic: Some(topic), ..Record::default() }
     }
 
-    /// Gives it a key: what partitioning and compaction go by.
+    /// Gives it a key, which stays with it.
     #[inline]
     #[must_use]
     pub fn key(self, key: &'a (impl AsRef<[u8]> + ?Sized)) -> Record<'a> {
@@ -89,7 +89,7 @@ impl<'a> Record<'a> {
         self
     }
 
-    /// Gives it a time, in place of the time at which it is sent or appended.
+    /// Gives it a time, in place of the time at which it is appended. Not before 1970.
     #[inline]
     #[must_use]
     pub fn timestamp(mut self, timestamp: Timestamp) -> Record<'a> {
@@ -97,7 +97,7 @@ impl<'a> Record<'a> {
         self
     }
 
-    /// Sends it to this partition of its topic, in place of the one that the partitioner would choose.
+    /// Says for which partition of its topic it is: any other refuses it.
     #[inline]
     #[must_use]
     pub fn partition(mut self, partition: u32) -> Record<'a> {

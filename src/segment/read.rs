@@ -11,25 +11,29 @@ use crate::offset::Offset;
 use crate::record::{BatchHeader, RecordBatch};
 use crate::sync::Relaxed;
 
-/// The most that one read returns, unless a single batch is larger.
-const READ_BYTES_MAX: usize = 16 << 20;
 /// What a read fetches beyond the bytes that were asked for, to pass over what lies between the index entry and the
 /// first wanted batch.
 const SKIP_BYTES: usize = 8 << 10;
 
 impl LogSegment {
-    /// Whole batches from the one that holds `from` on, up to those that begin at `upto`, in about `max_bytes`: at
-    /// least one batch if there is any. CRCs are checked.
-    pub(crate) fn read(&self, from: Offset, upto: Offset, max_bytes: usize) -> Result<Vec<RecordBatch>> {
+    /// Whole batches from the one that holds `from` on, up to those that begin at `upto`, in at most `max_bytes`, though
+    /// at least one where `is_needed` says so and there is any. CRCs are checked.
+    pub(crate) fn read(
+        &self,
+        from: Offset,
+        upto: Offset,
+        max_bytes: usize,
+        is_needed: bool,
+    ) -> Result<Vec<RecordBatch>> {
         for place in self.likely_places(from) {
-            match self.read_at(place, from, upto, max_bytes) {
+            match self.read_at(place, from, upto, max_bytes, is_needed) {
                 Ok(Some(batches)) => return Ok(batches),
                 Err(error) if !error.is_corruption() => return Err(error),
                 // Either the log is damaged, which the walk from the start will say, or the place was wrong.
                 Ok(None) | Err(_) => {}
             }
         }
-        Ok(self.read_at(self.start(), from, upto, max_bytes)?.unwrap_or_default())
+        Ok(self.read_at(self.start(), from, upto, max_bytes, is_needed)?.unwrap_or_default())
     }
 
     /// Where the batch that holds `from` may stand, or one before it: where the last read ended, or what the index says.
@@ -49,9 +53,9 @@ impl LogSegment {
         from: Offset,
         upto: Offset,
         max_bytes: usize,
+        is_needed: bool,
     ) -> Result<Option<Vec<RecordBatch>>> {
         let end = self.end().position;
-        let max_bytes = max_bytes.min(READ_BYTES_MAX);
         let mut scan = Scan::new(&self.log, self.base, place.position.min(end)..end, self.base)
             .dense()
             .with_window(max_bytes.saturating_add(SKIP_BYTES));
@@ -62,17 +66,26 @@ impl LogSegment {
         scan.skip_before(from)?;
         let mut batches: Vec<RecordBatch> = Vec::new();
         let mut bytes = 0;
-        while let Some(ScannedBatch { position, batch }) = scan.next()? {
+        loop {
+            let ScannedBatch { position, batch } = match scan.next() {
+                Ok(Some(found)) => found,
+                Ok(None) => break,
+                // What is wrong further on is for the read that begins there to tell.
+                Err(_) if !batches.is_empty() => break,
+                Err(error) => return Err(error),
+            };
             let size = batch.bytes().len();
-            if batch.base_offset() >= upto || (bytes > 0 && bytes + size > max_bytes) {
+            if batch.base_offset() >= upto || ((bytes > 0 || !is_needed) && bytes + size > max_bytes) {
                 break;
             }
-            batch.check_crc().map_err(|source| Error::Corrupt {
-                path: self.log.path().to_path_buf(),
-                position,
-                offset: batch.base_offset(),
-                source,
-            })?;
+            match batch.check_crc() {
+                Ok(()) => {}
+                Err(_) if !batches.is_empty() => break,
+                Err(source) => {
+                    let (path, offset) = (self.log.path().to_path_buf(), batch.base_offset());
+                    return Err(Error::Corrupt { path, position, offset, source });
+                }
+            }
             bytes += size;
             self.note_read(&batch, position);
             batches.push(batch.starting_at(from));

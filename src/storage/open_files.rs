@@ -51,6 +51,8 @@ struct Slots {
     listed: Vec<Arc<State>>,
     /// How many files are being opened or closed.
     busy: usize,
+    /// Whether no file is opened any more.
+    is_shut: bool,
 }
 
 /// A file, open or not; shared by all threads that use it.
@@ -135,13 +137,29 @@ impl OpenFiles {
         Ok(handle)
     }
 
+    /// Closes every file, and opens none from now on: another broker may own them. What has been read of them stays valid,
+    /// and what was unsynced stays so.
+    pub(crate) fn shut(&self) {
+        let mut slots = self.slots.lock();
+        slots.is_shut = true;
+        let listed = std::mem::take(&mut slots.listed);
+        drop(slots);
+        for state in listed {
+            // Without a sync there is nothing that can fail.
+            let _ = state.close(false);
+        }
+    }
+
     /// Room for one more file, for which the least recently used one is closed if need be.
-    fn slot(&self) -> Slot<'_> {
+    fn slot(&self) -> Result<Slot<'_>> {
         let mut slots = self.slots.lock();
         loop {
+            if slots.is_shut {
+                return Err(Error::Closed);
+            }
             if slots.listed.len() + slots.busy < self.open_max {
                 slots.busy += 1;
-                return Slot { files: self };
+                return Ok(Slot { files: self });
             }
             let oldest =
                 slots.listed.iter().enumerate().min_by_key(|(_, state)| state.last_used.load(Relaxed));
@@ -152,7 +170,7 @@ impl OpenFiles {
                 drop(slots);
                 // A failure is remembered in the handle, for those whom it concerns.
                 let _ = state.close(true);
-                return slot;
+                return Ok(slot);
             }
             // All slots are in the hands of threads that open or close a file, which they do without waiting for
             // another slot.
@@ -177,9 +195,14 @@ struct Slot<'files> {
 }
 
 impl Slot<'_> {
-    /// Lists an open file in this slot.
+    /// Lists an open file in this slot, or closes it where files have been shut meanwhile.
     fn list(self, state: &Arc<State>) {
         let mut slots = self.files.slots.lock();
+        if slots.is_shut {
+            drop(slots);
+            let _ = state.close(false);
+            return;
+        }
         slots.listed.push(Arc::clone(state));
         self.give_back(&mut slots);
         drop(slots);
@@ -313,7 +336,7 @@ impl FileHandle {
 
     fn open_as(&self, access: Access, op: &'static str, _opening: &MutexGuard<'_, ()>) -> Result<OpenFile> {
         let state = &self.state;
-        let slot = self.files.slot();
+        let slot = self.files.slot()?;
         let file = self.files.storage.open(&state.path, access).map_err(Error::io(op, &state.path))?;
         let file = Arc::new(file);
         state.last_used.store(self.files.tick.fetch_add(2, Relaxed) + 2, Relaxed);

@@ -21,13 +21,13 @@ use crate::error::{Error, Result};
 use crate::log::{self, Log, LogDir, PartitionRecovery, TopicConfig};
 use crate::offset::{Offset, PartitionId, TopicPartition};
 use crate::record::{Compression, Record};
-use crate::sync::{Arc, ArcSwap, Mutex};
+use crate::sync::{Arc, ArcSwap, Condvar, Mutex};
 use crate::uuid::Uuid;
 
 /// The topic whose only partition the catalog is.
 const CATALOG_TOPIC: &str = "__topic_catalog";
-/// The most partitions that a topic may have.
-const PARTITIONS_MAX: u32 = 100_000;
+/// The most partitions that a topic may have: its record names a directory for each, and is one batch of the catalog.
+const PARTITIONS_MAX: u32 = 10_000;
 /// How much of the catalog is read at a time.
 const READ_BYTES: usize = 1 << 20;
 
@@ -40,8 +40,18 @@ pub(crate) struct Catalog {
     dir: Arc<LogDir>,
     log: Arc<Log>,
     topics: ArcSwap<Topics>,
-    /// Names that are being created. Also held to publish a new list of topics.
-    creating: Mutex<Vec<String>>,
+    /// Also held to publish a new list of topics.
+    creating: Mutex<Creating>,
+    /// Told when a creation has ended.
+    ended: Condvar,
+}
+
+/// What is being created.
+#[derive(Debug, Default)]
+struct Creating {
+    names: Vec<String>,
+    /// Whether nothing more may be, because the broker closes.
+    is_over: bool,
 }
 
 /// What opening a catalog found.
@@ -67,8 +77,9 @@ impl Catalog {
             topics.insert(name, Arc::new(entry));
         }
         report.unknown_directories = unknown_directories(dir, &topics)?;
-        let (topics, creating) = (ArcSwap::from_pointee(topics), Mutex::default());
-        Ok((Catalog { dir: Arc::clone(dir), log, topics, creating }, report))
+        let topics = ArcSwap::from_pointee(topics);
+        let (creating, ended) = (Mutex::default(), Condvar::new());
+        Ok((Catalog { dir: Arc::clone(dir), log, topics, creating, ended }, report))
     }
 
     /// The topic of this name.
@@ -108,7 +119,8 @@ impl Catalog {
         let record = TopicRecord { id, partition_count: partitions, config, directories: None };
         let result = self.create_reserved(&name, record);
         let mut creating = self.creating.lock();
-        creating.retain(|reserved| *reserved != name);
+        creating.names.retain(|reserved| *reserved != name);
+        self.ended.notify_all();
         let entry = Arc::new(result?);
         let mut topics = Topics::clone(&self.topics.load());
         topics.insert(name, Arc::clone(&entry));
@@ -116,17 +128,31 @@ impl Catalog {
         Ok(entry)
     }
 
+    /// Lets no more topics be created, and waits for those that are.
+    pub(crate) fn end_creations(&self) {
+        let mut creating = self.creating.lock();
+        creating.is_over = true;
+        self.ended.wait_while(&mut creating, |creating| !creating.names.is_empty());
+    }
+
     /// Takes a name that nobody has, and that collides with none.
     fn reserve(&self, name: &str) -> Result<()> {
         let mut creating = self.creating.lock();
+        if name::collide(name, CATALOG_TOPIC) {
+            let reason = "it is reserved for the catalog of topics";
+            return Err(Error::InvalidTopicName { name: name.to_owned(), reason });
+        }
+        if creating.is_over {
+            return Err(Error::Closed);
+        }
         let topics = self.topics.load();
-        let taken = topics.keys().chain(creating.iter()).map(String::as_str).chain([CATALOG_TOPIC]);
+        let taken = topics.keys().chain(creating.names.iter()).map(String::as_str);
         let colliding = taken.filter(|taken| name::collide(taken, name)).map(str::to_owned).next();
         match colliding {
             Some(taken) if taken == name => Err(Error::TopicExists { topic: taken }),
             Some(existing) => Err(Error::TopicNameCollision { topic: name.to_owned(), existing }),
             None => {
-                creating.push(name.to_owned());
+                creating.names.push(name.to_owned());
                 Ok(())
             }
         }

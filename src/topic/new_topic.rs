@@ -29,7 +29,7 @@ impl NewTopic {
         NewTopic { name: name.into(), partitions: 1, config: TopicConfig::default() }
     }
 
-    /// How many partitions; 1 to 100,000.
+    /// How many partitions; 1 to 10,000.
     #[must_use]
     pub fn partitions(mut self, count: u32) -> NewTopic {
         self.partitions = count;

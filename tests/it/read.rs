@@ -151,7 +151,20 @@ fn reads_go_on_across_segments() {
             let border = pair[1].base_offset();
             assert_eq!(pair[0].end_offset().unwrap(), border);
             let before = partition.read(pair[0].base_offset(), usize::MAX).unwrap();
-            assert_eq!(before.next_offset(), Some(border), "a read gives one segment at most");
+            assert_eq!(
+                before.next_offset(),
+                Some(partition.log_end_offset()),
+                "one read gives all that it may"
+            );
+            let bytes = usize::try_from(pair[0].bytes().unwrap()).unwrap();
+            for max_bytes in [bytes, bytes + 1] {
+                let within = partition.read(pair[0].base_offset(), max_bytes).unwrap();
+                assert_eq!(
+                    within.next_offset(),
+                    Some(border),
+                    "no batch is given over the bound but the first"
+                );
+            }
             assert_eq!(rows_of(&partition.read(border, 1).unwrap())[0].offset, u64::from(border));
         }
     }
@@ -231,13 +244,21 @@ fn what_was_read_stays_valid_after_the_close_and_without_the_files() {
         let (broker, partition) = place.begin(small_segments());
         fill(&partition, 100, 9);
         let expected = all_rows(&partition, Offset::ZERO, usize::MAX);
-        let segments = partition.segments();
-        let held: Vec<Batches> = segments
+        let held: Vec<Batches> = partition
+            .segments()
             .iter()
-            .map(|segment| partition.read(segment.base_offset(), usize::MAX).unwrap())
+            .map(|segment| {
+                let bytes = usize::try_from(segment.bytes().unwrap()).unwrap();
+                partition.read(segment.base_offset(), bytes).unwrap()
+            })
             .collect();
+        let segment = partition.segments().remove(0);
         broker.close().unwrap();
-        drop((broker, partition, segments));
+        assert!(
+            matches!(segment.batches().next(), Some(Err(Error::Closed))),
+            "the files may be another's now"
+        );
+        drop((broker, partition, segment));
         std::fs::remove_dir_all(place.path()).unwrap();
         let read: Vec<Row> = held.iter().flat_map(rows_of).collect();
         assert!(read == expected, "mapped: {is_mapped}");

@@ -321,12 +321,13 @@ fn index_files_hold_kafkas_entries() {
         let records = vec![Record::new().value(&value).timestamp(time); 1 + seed.below(4)];
         partition.append(&records).unwrap();
     }
-    broker.close().unwrap();
     let segments = partition.segments();
+    broker.close().unwrap();
     assert!(segments.len() > 10);
     let mut seen = 0;
     for segment in &segments {
-        let (offsets, times) = expected_entries(&placed(segment), interval.into());
+        let alone = Segment::open(segment.path()).unwrap();
+        let (offsets, times) = expected_entries(&placed(&alone), interval.into());
         let path = segment.path();
         let read = words::<8>(&path.with_extension("index")).into_iter().map(|entry| {
             let [a, b, c, d, rest @ ..] = entry;
