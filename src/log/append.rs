@@ -17,7 +17,7 @@ use crate::error::{Chain, Error, Result};
 use crate::offset::{Offset, Timestamp};
 use crate::record::{Compression, EncodedBatch, Record, TimestampType};
 use crate::segment::LogSegment;
-use crate::sync::{Arc, Relaxed, Release};
+use crate::sync::{Acquire, Arc, Relaxed, Release};
 
 impl Log {
     /// Appends records in batches compressed with `compression`: all of them or none.
@@ -139,6 +139,10 @@ impl Log {
             }
         }
         self.checkpoint()?;
+        if self.dir_is_unsynced.load(Acquire) {
+            // A roll whose append failed: no round was due, and the next open would take the new name for durable.
+            self.sync_files()?;
+        }
         self.segments.load().active().log().close()
     }
 }

@@ -70,7 +70,8 @@ impl Log {
         }
     }
 
-    fn sync_files(&self) -> Result<()> {
+    /// Syncs all that has been appended: older segments, then the directory, then the active file.
+    pub(super) fn sync_files(&self) -> Result<()> {
         // The list before the rolled segments: a segment that is rolled in between is in both, never in neither.
         let segments = self.segments.load_full();
         let rolled = self.unsynced.lock().clone();

@@ -362,3 +362,27 @@ fn a_directory_with_records_in_it_is_not_touched_by_a_creation() {
         disk.put(&stray, None);
     }
 }
+
+#[test]
+fn a_roll_whose_append_failed_leaves_no_name_behind_that_a_power_cut_takes() {
+    let name = Path::new("data/t-0/00000000000000000001.log");
+    let mut rolled = 0;
+    for call in 1..10 {
+        let disk = Disk::new();
+        let mut ledger = Ledger::default();
+        let (broker, _) = script::open(&disk).unwrap();
+        ledger.creating("t", 1);
+        let partition = broker.admin().create_topic(script::topic("t", 1)).unwrap().partition(0).unwrap();
+        script::append(&partition, &mut ledger, 1, 1000).unwrap();
+        script::sync(&partition, &mut ledger).unwrap();
+        disk.plan(Plan::FailOnce(disk.counts().0 + call, Failure::Full));
+        let appended = script::append(&partition, &mut ledger, 1, 1000);
+        disk.plan(Plan::Nothing);
+        drop(partition);
+        broker.close().unwrap();
+        rolled += usize::from(appended.is_err() && disk.files().contains_key(name));
+        let is_there = disk.after(After::PowerCut).files().contains_key(name);
+        assert_eq!(is_there, disk.files().contains_key(name), "call {call}");
+    }
+    assert!(rolled > 0);
+}

@@ -45,6 +45,15 @@ pub(super) fn told<T>(place: &str, check: impl FnOnce() -> T) -> T {
 fn check_survivor(disk: &Disk, mut ledger: Ledger, kept: Kept) {
     let (broker, clock) = script::open(disk).unwrap();
     assert_eq!(broker.recovery_report().partitions.iter().filter(|one| one.offline.is_some()).count(), 0);
+    let device = disk.after(After::PowerCut).files();
+    let logs = disk.files().into_iter().filter(|(path, _)| path.to_string_lossy().contains(".log"));
+    for (path, bytes) in logs {
+        // A log ends where only zeros follow, so how many do does not matter.
+        let data =
+            |bytes: &[u8]| bytes.iter().rposition(|&byte| byte != 0).map(|last| bytes[..=last].to_vec());
+        let is_same = device.get(&path).is_some_and(|device| data(device) == data(&bytes));
+        assert!(is_same, "{} is not on the device", path.display());
+    }
     for one in &broker.recovery_report().partitions {
         let is_told = ledger.is_created(one.partition.topic());
         assert!(!is_told || one.mended_files.is_empty(), "{:?} of a created topic", one.mended_files);
@@ -77,6 +86,18 @@ fn check_survivor(disk: &Disk, mut ledger: Ledger, kept: Kept) {
     let (broker, _) = script::open(disk).unwrap();
     assert!(broker.recovery_report().was_clean);
     ledger.check(&broker, Kept::Appended);
+}
+
+#[test]
+fn a_clean_close_leaves_everything_on_the_device() {
+    let disk = Disk::new();
+    live(&disk, LIFE, &mut Ledger::default()).unwrap().close().unwrap();
+    let mut device = disk.after(After::PowerCut).files();
+    for (path, bytes) in disk.files() {
+        // The slots are the only file that is never synced.
+        let is_same = path.ends_with("streamlog.durable") || device.remove(&path) == Some(bytes);
+        assert!(is_same, "{}", path.display());
+    }
 }
 
 #[test]
