@@ -43,6 +43,8 @@ pub(super) enum Failure {
     Io,
     /// A write writes its first half, then the disk is full.
     Short,
+    /// A write writes all of it, and fails then.
+    Late,
 }
 
 /// What goes wrong, by the number of the call.
@@ -268,10 +270,16 @@ impl State {
         }
     }
 
-    /// Whether the call that was just refused is to write its first half.
-    fn is_short(&self) -> bool {
-        !self.is_down
-            && matches!(self.plan, Plan::FailOnce(_, Failure::Short) | Plan::FailFrom(_, Failure::Short))
+    /// How much of these bytes the call writes that was just refused.
+    fn written(&self, bytes: usize) -> usize {
+        match self.plan {
+            Plan::FailOnce(_, failure) | Plan::FailFrom(_, failure) if !self.is_down => match failure {
+                Failure::Short => bytes / 2,
+                Failure::Late => bytes,
+                Failure::Full | Failure::Io => 0,
+            },
+            _ => 0,
+        }
     }
 
     fn find(&self, path: &Path) -> io::Result<usize> {
@@ -440,7 +448,7 @@ impl What {
 fn error(failure: Failure) -> io::Error {
     match failure {
         Failure::Full | Failure::Short => io::Error::from(io::ErrorKind::StorageFull),
-        Failure::Io => io::Error::from_raw_os_error(5),
+        Failure::Io | Failure::Late => io::Error::from_raw_os_error(5),
     }
 }
 
@@ -580,8 +588,8 @@ impl DiskFile {
         let result = state.step(Some(call));
         let file_change = match (&result, what) {
             (Ok(()), what) => what,
-            (Err(_), What::Write(position, bytes)) if state.is_short() => {
-                What::Write(position, bytes[..bytes.len() / 2].to_vec())
+            (Err(_), What::Write(position, bytes)) if state.written(bytes.len()) > 0 => {
+                What::Write(position, bytes[..state.written(bytes.len())].to_vec())
             }
             (Err(_), _) => return result,
         };

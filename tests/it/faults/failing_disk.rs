@@ -18,11 +18,15 @@ struct Tolerant {
     /// After how many failed steps the disk works again.
     patience: usize,
     failed: usize,
+    fails_once: bool,
 }
 
 impl Tolerant {
-    fn new(disk: Disk, patience: usize) -> Tolerant {
-        Tolerant { disk, ledger: Ledger::default(), broker: None, patience, failed: 0 }
+    fn new(plan: Plan, patience: usize) -> Tolerant {
+        let disk = Disk::new();
+        disk.plan(plan);
+        let fails_once = matches!(plan, Plan::FailOnce(..));
+        Tolerant { disk, ledger: Ledger::default(), broker: None, patience, failed: 0, fails_once }
     }
 
     fn run(&mut self) {
@@ -91,6 +95,11 @@ impl Tolerant {
                 if let Err(error) = script::append(&partition, &mut self.ledger, count, bytes) {
                     self.ledger.refused(&partition);
                     assert_eq!(partition.log_end_offset(), end, "a failed append shows nothing");
+                    // Undone at once, where the disk lets it.
+                    if self.fails_once {
+                        let after = self.disk.after(After::Kill);
+                        self.ledger.clone().check(&script::open(&after).unwrap().0, Kept::Appended);
+                    }
                     self.note_failure(&error);
                 }
             }
@@ -207,10 +216,8 @@ fn check_failures(step_by: usize, plan: impl Fn(u64) -> Plan, patience: usize, p
     let calls = life_calls();
     let (mut points, mut poisoned) = (0, 0);
     for call in (1..=calls).step_by(step_by) {
-        let disk = Disk::new();
-        disk.plan(plan(call));
         poisoned += super::power_cut::told(&format!("{:?} of {calls} calls", plan(call)), || {
-            let mut tolerant = Tolerant::new(disk, patience);
+            let mut tolerant = Tolerant::new(plan(call), patience);
             tolerant.run();
             check_aftermath(tolerant, poisoned_max)
         });
@@ -232,12 +239,18 @@ fn a_disk_that_fails_once_at_any_call_costs_no_more_than_that_call() {
 
 #[test]
 fn a_write_cut_short_at_any_call_is_undone() {
-    check_failures(1, |call| Plan::FailOnce(call, Failure::Short), 1, 1);
+    check_failures(2, |call| Plan::FailOnce(call, Failure::Short), 1, 1);
+}
+
+#[test]
+fn a_write_that_was_made_and_failed_all_the_same_is_undone() {
+    check_failures(1, |call| Plan::FailOnce(call, Failure::Late), 1, 1);
 }
 
 #[test]
 fn a_disk_that_fails_for_a_while_from_any_call_on_is_outlived() {
-    for (failure, patience) in [(Failure::Full, 2), (Failure::Short, 3), (Failure::Io, 5)] {
+    for (failure, patience) in [(Failure::Full, 2), (Failure::Short, 3), (Failure::Late, 1), (Failure::Io, 5)]
+    {
         check_failures(5, |call| Plan::FailFrom(call, failure), patience, 4);
     }
 }
