@@ -84,7 +84,7 @@ impl Admin {
     pub fn create_topic(&self, topic: NewTopic) -> Result<Topic> {
         self.broker.shared.check_open()?;
         let entry = self.broker.shared.catalog.create_topic(topic)?;
-        self.broker.topic(&entry.name)
+        Ok(Topic::new(&self.broker.shared, entry))
     }
 
     /// The names of all topics, sorted.

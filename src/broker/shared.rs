@@ -47,6 +47,7 @@ impl Shared {
         // Background work first, so that nothing checkpoints what is being closed; then what creates new logs.
         drop(housekeeper.take());
         self.catalog.end_creations();
+        self.dir.end_checkpoints();
         let mut first_error = None;
         for log in self.catalog.logs() {
             if let Err(error) = log.close() {

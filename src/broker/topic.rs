@@ -34,7 +34,7 @@ pub struct Topic {
 }
 
 impl Topic {
-    pub(super) fn new(shared: &Arc<Shared>, entry: Arc<TopicEntry>) -> Topic {
+    pub(crate) fn new(shared: &Arc<Shared>, entry: Arc<TopicEntry>) -> Topic {
         Topic { shared: Arc::clone(shared), entry }
     }
 

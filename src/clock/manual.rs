@@ -33,6 +33,8 @@ pub struct ManualClock {
 struct State {
     start: Timestamp,
     passed: Duration,
+    /// How far the clock will have moved once every advance that has begun is over.
+    promised: Duration,
     timers: Vec<Weak<Timers>>,
 }
 
@@ -40,14 +42,19 @@ impl ManualClock {
     /// A clock that stands at `wall`, with a monotonic time of zero.
     #[must_use]
     pub fn new(wall: Timestamp) -> ManualClock {
-        let state = State { start: wall, passed: Duration::ZERO, timers: Vec::new() };
+        let state =
+            State { start: wall, passed: Duration::ZERO, promised: Duration::ZERO, timers: Vec::new() };
         ManualClock { shared: Arc::new(Mutex::new(state)) }
     }
 
     /// Moves both times forward, stopping at each deadline on the way to run what is due there. Returns when all of
-    /// it has run.
+    /// it has run. Advances of several threads add up.
     pub fn advance(&self, duration: Duration) {
-        let target = self.monotonic().saturating_add(duration);
+        let target = {
+            let mut state = self.shared.lock();
+            state.promised = state.promised.saturating_add(duration);
+            state.promised
+        };
         loop {
             let due = self.next_due(target);
             let stop = due.as_ref().map_or(target, |&(deadline, _)| deadline);

@@ -4,6 +4,7 @@
 //! listed until a round finds that nothing was appended since the round before: then it is put to rest.
 
 use std::fmt;
+use std::time::Duration;
 
 use crate::error::Result;
 use crate::sync::{Mutex, Weak};
@@ -25,21 +26,30 @@ pub(crate) struct DueCheckpoints {
 #[derive(Debug, Default)]
 struct Due {
     logs: Vec<Weak<dyn Checkpointed>>,
-    is_armed: bool,
+    /// When the next round is to run; none where none is scheduled. A round that was scheduled for later, before an earlier
+    /// one was, finds nothing to do: otherwise each would schedule its own successor, and they would only ever get more.
+    deadline: Option<Duration>,
 }
 
 impl DueCheckpoints {
-    /// Adds a log; `true`: a round must be scheduled, because none is.
-    pub(crate) fn add(&self, log: Weak<dyn Checkpointed>) -> bool {
+    /// Adds a log; `true`: a round must be scheduled for `deadline`, because none is for so early.
+    pub(crate) fn add(&self, log: Weak<dyn Checkpointed>, deadline: Duration) -> bool {
         let mut due = self.due.lock();
         due.logs.push(log);
-        !std::mem::replace(&mut due.is_armed, true)
+        let is_earlier = due.deadline.is_none_or(|scheduled| deadline < scheduled);
+        if is_earlier {
+            due.deadline = Some(deadline);
+        }
+        is_earlier
     }
 
-    /// Takes the list for a round, each log once.
-    pub(crate) fn take(&self) -> Vec<Weak<dyn Checkpointed>> {
+    /// Takes the list for a round that runs at `now`, each log once; nothing where the next round is for later.
+    pub(crate) fn take(&self, now: Duration) -> Vec<Weak<dyn Checkpointed>> {
         let mut due = self.due.lock();
-        due.is_armed = false;
+        if due.deadline.is_none_or(|deadline| deadline > now) {
+            return Vec::new();
+        }
+        due.deadline = None;
         let mut logs = std::mem::take(&mut due.logs);
         drop(due);
         let address = |log: &Weak<dyn Checkpointed>| log.as_ptr().cast::<()>();

@@ -52,9 +52,16 @@ impl HeadRoom {
         let wanted = needed.max((self.prepared + self.step).min(bytes_max));
         let mut result = prepare(file, self.prepared..wanted, zeroed);
         let mut prepared = wanted;
+        if result.is_err() {
+            // What was made before the disk was full is given back, or nobody would trim it. Where that fails, it is zeros.
+            let _ = file.set_bytes(self.prepared);
+        }
         if result.as_ref().is_err_and(crate::error::Error::is_storage_full) && wanted > needed {
             result = prepare(file, self.prepared..needed, zeroed);
             prepared = needed;
+        }
+        if result.is_err() {
+            let _ = file.set_bytes(self.prepared);
         }
         if result? {
             self.step = (self.step * 2).min(STEP_BYTES_MAX);

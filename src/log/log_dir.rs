@@ -54,6 +54,8 @@ pub(crate) struct LogDir {
     /// Recovery point and high watermark by partition; those of partitions that are not open stay as they were read.
     checkpoints: Mutex<Checkpoints>,
     due: DueCheckpoints,
+    /// Whether the directory is being closed. Held over each round of checkpoints, so that none runs into a close.
+    is_over: Mutex<bool>,
     /// Files that could not be understood, and were taken for empty.
     ignored: Vec<Error>,
     lock: Mutex<Option<StorageLock>>,
@@ -131,6 +133,7 @@ impl LogDir {
             log_starts,
             checkpoints: Mutex::new(checkpoints),
             due: DueCheckpoints::default(),
+            is_over: Mutex::new(false),
             ignored,
             lock: Mutex::new(Some(lock)),
         })
@@ -204,9 +207,10 @@ impl LogDir {
 
     /// Asks for a checkpoint of `log` within `delay`.
     pub(crate) fn request_checkpoint(self: &Arc<Self>, log: Weak<dyn Checkpointed>, delay: Duration) {
-        if self.due.add(log) || delay.is_zero() {
+        let deadline = self.clock.monotonic().saturating_add(delay);
+        if self.due.add(log, deadline) {
             let dir = Arc::downgrade(self);
-            self.timers.schedule(self.clock.monotonic().saturating_add(delay), move || {
+            self.timers.schedule(deadline, move || {
                 if let Some(dir) = dir.upgrade() {
                     dir.run_checkpoints();
                 }
@@ -216,14 +220,21 @@ impl LogDir {
 
     /// Checkpoints every log that asked for it, then replaces the checkpoint files once.
     fn run_checkpoints(self: &Arc<Self>) {
+        let is_over = self.is_over.lock();
+        if *is_over {
+            return;
+        }
         let mut is_written = true;
-        for log in self.due.take() {
+        for log in self.due.take(self.clock.monotonic()) {
             let Some(alive) = log.upgrade() else { continue };
             match alive.checkpoint() {
                 Ok(true) => self.request_checkpoint(log, self.config.checkpoint_interval),
                 Ok(false) => continue,
                 Err(error) => {
                     log::warn!("a checkpoint in {} failed: {}", self.path.display(), Chain(&error));
+                    if !matches!(error, Error::Poisoned { .. } | Error::Closed) {
+                        self.request_checkpoint(log, self.config.checkpoint_interval);
+                    }
                     continue;
                 }
             }
@@ -233,6 +244,11 @@ impl LogDir {
             // The old checkpoint still holds: recovery only has more to look at.
             log::warn!("cannot replace the checkpoints in {}: {}", self.path.display(), Chain(&error));
         }
+    }
+
+    /// Lets no round of checkpoints begin any more, and waits for one that runs: what comes is the close.
+    pub(crate) fn end_checkpoints(&self) {
+        *self.is_over.lock() = true;
     }
 
     /// Ends the work on the directory: its checkpoints are replaced, and where all of its logs were closed in order

@@ -104,6 +104,8 @@ impl Writer {
         let bytes: u64 = batches.iter().map(|batch| batch.bytes().len() as u64).sum();
         let file = self.active.log();
         self.room.make(file, start + bytes, bytes_max, zeroed)?;
+        // Until it is known to be whole; also where the storage panics.
+        self.is_dirty = true;
         let written = match batches {
             [batch] => file.write_at(start, &[IoSlice::new(batch.bytes())]),
             batches => {
@@ -113,11 +115,11 @@ impl Writer {
             }
         };
         if let Err(error) = written {
-            self.is_dirty = true;
             // If this fails as well, the next append tries again before it writes.
             let _ = self.settle();
             return Err(error);
         }
+        self.is_dirty = false;
         Ok(self.publish(batches, start))
     }
 

@@ -10,6 +10,7 @@ use super::entries::{Entry, OffsetEntry, TimeEntry};
 use super::index::{IndexWriter, MemoryIndex};
 use super::names::SegmentPaths;
 use crate::error::{Error, Result};
+use crate::record::BATCH_HEADER_BYTES;
 use crate::storage::{Access, FileHandle, Slice, Storage};
 
 /// Entries written at a time.
@@ -53,7 +54,8 @@ pub(crate) fn restore(
         return Ok(None);
     }
     let mut last = None;
-    for entry in read_entries::<OffsetEntry>(offset_file)? {
+    let batches_max = usize::try_from(position_max).unwrap_or(usize::MAX) / BATCH_HEADER_BYTES;
+    for entry in read_entries::<OffsetEntry>(offset_file, batches_max)? {
         let inside =
             u64::from(entry.position) < position_max && entry.delta <= delta_max && entry.position > 0;
         if !inside || !writer.restore_offset(entry) {
@@ -62,7 +64,7 @@ pub(crate) fn restore(
         last = Some(entry);
     }
     let time_delta_max = last.map_or(0, |entry| entry.delta);
-    for entry in read_entries::<TimeEntry>(time_file)? {
+    for entry in read_entries::<TimeEntry>(time_file, batches_max)? {
         if last.is_none() || entry.delta > time_delta_max || !writer.restore_time(entry) {
             break;
         }
@@ -70,9 +72,9 @@ pub(crate) fn restore(
     Ok(last)
 }
 
-/// All entries of a file.
-fn read_entries<E: Entry>(file: &FileHandle) -> Result<impl Iterator<Item = E>> {
-    let bytes = (entry_count::<E>(file)? * E::BYTES) as u64;
+/// The entries of a file, though no more than there can be batches.
+fn read_entries<E: Entry>(file: &FileHandle, count_max: usize) -> Result<impl Iterator<Item = E>> {
+    let bytes = (entry_count::<E>(file)?.min(count_max) * E::BYTES) as u64;
     let slice = if bytes == 0 { Slice::default() } else { file.slice(0..bytes)? };
     let mut position = 0;
     Ok(std::iter::from_fn(move || {

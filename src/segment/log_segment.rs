@@ -174,7 +174,10 @@ impl LogSegment {
     /// Frees the index in memory; lookups use the files from now on. Only after it has been saved, and never while the
     /// segment is appended to.
     pub(crate) fn drop_index(&self) {
-        self.index.store(None);
+        if self.index.swap(None).is_none() {
+            // It is in its files already, which readers may have open.
+            return;
+        }
         // The handles are read through only; a close of them has nothing to fail at.
         let _ = (self.offset_file.close(), self.time_file.close());
     }

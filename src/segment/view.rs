@@ -6,10 +6,10 @@ use std::path::Path;
 use super::log_segment::{LogSegment, SegmentEnd};
 use super::names::{SegmentFile, parse_file_name};
 use super::scan::{Scan, ScannedBatch};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::offset::Offset;
 use crate::record::{BATCH_HEADER_BYTES, BatchHeader, RecordBatch};
-use crate::storage::{Access, DiskStorage, OpenFiles};
+use crate::storage::{Access, DiskStorage, EntryKind, OpenFiles};
 use crate::sync::{Arc, OnceLock};
 
 /// Files that a segment opened alone holds at most.
@@ -59,6 +59,12 @@ impl Segment {
     pub fn open(path: impl AsRef<Path>) -> Result<Segment> {
         let path = path.as_ref();
         let files = OpenFiles::new(Arc::new(DiskStorage::new()), FILES_ALONE);
+        let entry = files.storage().stat(path).map_err(Error::io("open", path))?;
+        if entry.kind == EntryKind::Other {
+            // Opening a pipe would wait for somebody to write into it.
+            let error = std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no file");
+            return Err(Error::io("open", path)(error));
+        }
         let log = files.handle(path.to_path_buf(), Access::Read);
         let bytes = log.bytes()?;
         let named = path.file_name().and_then(|name| name.to_str()).map(parse_file_name);

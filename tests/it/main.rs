@@ -13,6 +13,7 @@ mod interop;
 mod model;
 mod open;
 mod read;
+mod regression;
 mod roll;
 mod sync;
 mod time;

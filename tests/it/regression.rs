@@ -1,0 +1,246 @@
+//! One test per bug that was found, with a line on what it was.
+
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
+use std::thread;
+use std::time::Duration;
+
+use streamlog::{
+    Access, Broker, Clock, Entry, Error, ManualClock, MemoryStorage, NewTopic, Record, Slice, Storage,
+    StorageFile, StorageLock, Timestamp, TopicConfig,
+};
+
+use crate::kit::{Place, START};
+
+/// Lets the other threads go as far as they get, so that one that does not wait gets where it must not.
+fn let_others_run() {
+    (0..20_000).for_each(|_| thread::yield_now());
+}
+
+/// A storage in memory on which one call, the first on `path` of the kind that is held, stops until it is released.
+#[derive(Debug, Clone)]
+struct Holding {
+    memory: MemoryStorage,
+    path: PathBuf,
+    is_armed: Arc<AtomicBool>,
+    /// Passed by the call when it stops, and again when it may go on.
+    gate: Arc<Barrier>,
+    /// Whether zeros fit only in part.
+    is_full: Arc<AtomicBool>,
+}
+
+/// A file on a disk that may be full.
+#[derive(Debug)]
+struct Filling {
+    file: Box<dyn StorageFile>,
+    is_full: Arc<AtomicBool>,
+}
+
+impl StorageFile for Filling {
+    fn write_at(&self, position: u64, parts: &[io::IoSlice<'_>]) -> io::Result<()> {
+        self.file.write_at(position, parts)
+    }
+
+    fn slice(&self, range: Range<u64>) -> io::Result<Slice> {
+        self.file.slice(range)
+    }
+
+    fn bytes(&self) -> io::Result<u64> {
+        self.file.bytes()
+    }
+
+    fn set_bytes(&self, bytes: u64) -> io::Result<()> {
+        self.file.set_bytes(bytes)
+    }
+
+    fn allocate(&self, range: Range<u64>) -> io::Result<()> {
+        self.file.allocate(range)
+    }
+
+    fn zero(&self, range: Range<u64>) -> io::Result<()> {
+        if !self.is_full.load(Ordering::SeqCst) {
+            return self.file.zero(range);
+        }
+        self.file.zero(range.start..range.start.midpoint(range.end))?;
+        Err(io::ErrorKind::StorageFull.into())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+}
+
+impl Holding {
+    fn new(path: &str) -> Holding {
+        let is_armed = Arc::new(AtomicBool::new(true));
+        let (memory, gate) = (MemoryStorage::new(), Arc::new(Barrier::new(2)));
+        Holding { memory, path: PathBuf::from(path), is_armed, gate, is_full: Arc::default() }
+    }
+
+    fn hold(&self, path: &Path) {
+        if path == self.path && self.is_armed.swap(false, Ordering::SeqCst) {
+            self.gate.wait();
+            self.gate.wait();
+        }
+    }
+
+    fn open_broker(&self) -> Broker {
+        let clock = ManualClock::new(Timestamp::from_millis(START));
+        Broker::builder().log_dir("data").storage(self.clone()).clock(clock).open().unwrap()
+    }
+}
+
+impl Storage for Holding {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn StorageFile>> {
+        let (file, is_full) = (self.memory.open(path, access)?, Arc::clone(&self.is_full));
+        Ok(Box::new(Filling { file, is_full }))
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.hold(path);
+        self.memory.create_dir(path)
+    }
+
+    fn list(&self, directory: &Path) -> io::Result<Vec<Entry>> {
+        self.memory.list(directory)
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Entry> {
+        self.memory.stat(path)
+    }
+
+    fn rename(&self, source: &Path, target: &Path) -> io::Result<()> {
+        self.hold(target);
+        self.memory.rename(source, target)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.memory.remove_file(path)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.memory.remove_dir(path)
+    }
+
+    fn sync_dir(&self, directory: &Path) -> io::Result<()> {
+        self.memory.sync_dir(directory)
+    }
+
+    fn lock(&self, path: &Path) -> io::Result<StorageLock> {
+        self.memory.lock(path)
+    }
+}
+
+/// A close did not wait for a topic that another thread was creating. That thread went on making files in a directory that
+/// was the next broker's by then, and put empty segments in the place of those that it had begun to append to.
+#[test]
+fn a_close_waits_for_the_topic_that_is_being_created() {
+    let storage = Holding::new("data/t-1");
+    let broker = storage.open_broker();
+    let is_released = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| broker.admin().create_topic(NewTopic::new("t").partitions(2)));
+        storage.gate.wait();
+        let closer = scope.spawn(|| {
+            broker.close().unwrap();
+            is_released.load(Ordering::SeqCst)
+        });
+        let_others_run();
+        assert!(matches!(broker.admin().create_topic(NewTopic::new("u")), Err(Error::Closed)));
+        is_released.store(true, Ordering::SeqCst);
+        storage.gate.wait();
+        assert!(closer.join().unwrap(), "the close came back while files were still being made");
+    });
+    let reopened = storage.open_broker();
+    assert!(reopened.recovery_report().was_clean);
+    for partition in reopened.topic("t").unwrap().partitions() {
+        partition.unwrap().append(&[Record::new().value("v")]).unwrap();
+    }
+}
+
+/// A round of checkpoints that ran early left the next one scheduled, and each of them scheduled a successor: the rounds
+/// became more with every roll, for as long as the log was appended to.
+#[test]
+fn checkpoints_do_not_become_more_the_longer_a_log_is_appended_to() {
+    let place = Place::memory().config(|config| config.checkpoint_bytes(8 << 10));
+    let (broker, partition) = place.begin(TopicConfig::default());
+    let rounds_of_an_hour = || {
+        let before = broker.metrics().sync_rounds;
+        for second in 0..3600_u32 {
+            let value = vec![7; if second % 60 == 30 { 16 << 10 } else { 1 }];
+            partition.append(&[Record::new().value(&value)]).unwrap();
+            place.clock.advance(Duration::from_secs(1));
+        }
+        broker.metrics().sync_rounds - before
+    };
+    for hour in 0..2 {
+        let rounds = rounds_of_an_hour();
+        assert!(rounds <= 130, "hour {hour}: {rounds}, where two a minute are due");
+    }
+}
+
+/// A second close came back at once, while the first was still at work: nothing was on the device yet, and the directory
+/// still locked.
+#[test]
+fn a_second_close_waits_for_the_first() {
+    let storage = Holding::new("data/.kafka_cleanshutdown");
+    let broker = storage.open_broker();
+    let is_released = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| broker.close().unwrap());
+        storage.gate.wait();
+        let second = scope.spawn(|| {
+            broker.close().unwrap();
+            is_released.load(Ordering::SeqCst)
+        });
+        let_others_run();
+        is_released.store(true, Ordering::SeqCst);
+        storage.gate.wait();
+        assert!(second.join().unwrap(), "the second close came back before the first");
+    });
+}
+
+/// Two threads that moved a clock at once moved it as far as one of them.
+#[test]
+fn advances_of_several_threads_add_up() {
+    let clock = ManualClock::new(Timestamp::from_millis(START));
+    let (threads, times) = (4, 2_000);
+    thread::scope(|scope| {
+        for _ in 0..threads {
+            scope.spawn(|| (0..times).for_each(|_| clock.advance(Duration::from_millis(1))));
+        }
+    });
+    assert_eq!(clock.monotonic(), Duration::from_millis(threads * times));
+}
+
+/// Opening a named pipe as a segment waited for ever for somebody to write into it.
+#[test]
+fn a_pipe_is_no_segment() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("00000000000000000000.log");
+    let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
+    assert!(matches!(streamlog::Segment::open(&path).unwrap_err(), Error::Io { .. }));
+}
+
+/// Zeros that were written ahead until the disk was full stayed: they took what space there was, and nobody trimmed them.
+#[test]
+fn room_that_was_made_in_part_is_given_back() {
+    let storage = Holding::new("nowhere");
+    let broker = storage.open_broker();
+    broker.admin().create_topic(NewTopic::new("t")).unwrap();
+    let partition = broker.topic("t").unwrap().partition(0).unwrap();
+    partition.append(&[Record::new().value("v")]).unwrap();
+    partition.sync().unwrap();
+    let path = Path::new("data/t-0/00000000000000000000.log");
+    let before = storage.memory.stat(path).unwrap().bytes;
+    storage.is_full.store(true, Ordering::SeqCst);
+    let large = vec![7; 100 << 10];
+    assert!(partition.append(&[Record::new().value(&large)]).unwrap_err().is_storage_full());
+    assert_eq!(storage.memory.stat(path).unwrap().bytes, before);
+    storage.is_full.store(false, Ordering::SeqCst);
+    partition.append(&[Record::new().value(&large)]).unwrap();
+}
