@@ -357,6 +357,26 @@ fn a_creation_that_failed_and_could_not_be_taken_back_is_completed_from_the_grou
 }
 
 #[test]
+fn a_creation_that_was_refused_is_not_completed_by_the_next_open() {
+    let mut refused = 0;
+    for call in 1..60 {
+        let disk = Disk::new();
+        let (broker, _) = script::open(&disk).unwrap();
+        disk.plan(Plan::FailOnce(disk.counts().0 + call, Failure::Full));
+        let created = broker.admin().create_topic(script::topic("t", 2)).map(drop);
+        disk.plan(Plan::Nothing);
+        // After a failed sync of the catalog nobody knows.
+        let is_known = !matches!(created, Err(Error::Poisoned { .. }));
+        broker.close().unwrap_or(());
+        drop(broker);
+        let (broker, _) = script::open(&disk).unwrap();
+        assert!(!is_known || broker.topic("t").is_ok() == created.is_ok(), "call {call}: {created:?}");
+        refused += usize::from(is_known && created.is_err());
+    }
+    assert!(refused > 15, "{refused}");
+}
+
+#[test]
 fn a_directory_with_records_in_it_is_not_touched_by_a_creation() {
     let disk = Disk::new();
     let (broker, _) = script::open(&disk).unwrap();

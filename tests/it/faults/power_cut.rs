@@ -54,6 +54,8 @@ fn check_survivor(disk: &Disk, mut ledger: Ledger, kept: Kept) {
         let is_same = device.get(&path).is_some_and(|device| data(device) == data(&bytes));
         assert!(is_same, "{} is not on the device", path.display());
     }
+    let strays = &broker.recovery_report().unknown_directories;
+    assert!(strays.is_empty(), "{strays:?} came before the record of their topic");
     for one in &broker.recovery_report().partitions {
         let is_told = ledger.is_created(one.partition.topic());
         assert!(!is_told || one.mended_files.is_empty(), "{:?} of a created topic", one.mended_files);
