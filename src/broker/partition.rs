@@ -82,7 +82,7 @@ impl Partition {
     ///
     /// On return they are in the page cache: a crash of the process loses none, a power cut may, until
     /// [`sync`](Partition::sync). A record without a timestamp gets the time of the call. The records go to one segment, in
-    /// one write, in batches of about 64 KiB.
+    /// batches of about 64 KiB.
     ///
     /// After an error nothing of it is readable, and what was stored before is. Where the disk refused and the process then
     /// crashes, batches of it may be found again at the next open.

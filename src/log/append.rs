@@ -1,7 +1,7 @@
-//! Appending: offsets, one write, publication.
+//! Appending: offsets, writes, publication.
 //!
 //! Records are encoded, compressed and checksummed before the writer lock is taken; under it, batches get their offsets and
-//! epoch (both outside the CRC) and go out in one positional write, to one segment. Readers see all of an append or
+//! epoch (both outside the CRC) and go out in positional writes, to one segment. Readers see all of an append or
 //! nothing of it. An append that fails is undone: what was stored before stays, and the next one may succeed.
 //!
 //! After a crash, an append that was not yet synced may be there in part: whole batches, from its first on.

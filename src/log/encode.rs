@@ -2,7 +2,7 @@
 //!
 //! Every record is checked before a byte of any is written: a call with one bad record appends nothing. Batches are cut at
 //! about [`BATCH_BYTES`], so that encoding, checksum and write each find the bytes in the cache, whatever the size of
-//! the call; all of them go out in one write.
+//! the call; a few of them go out in each write.
 
 use crossbeam::queue::ArrayQueue;
 

@@ -1,6 +1,6 @@
 //! The writer's side of a log: the active segment, its room, its growing index, and what must be undone.
 //!
-//! All of it is guarded by the partition's writer lock. An append is one positional write behind the published end. If that
+//! All of it is guarded by the partition's writer lock. An append is written behind the published end. If that
 //! fails, the file is cut at that end before anything else is appended, so nothing of it can come back: until that has
 //! succeeded, every append fails.
 
@@ -14,7 +14,11 @@ use crate::error::Result;
 use crate::offset::{LeaderEpoch, Offset, Timestamp};
 use crate::record::EncodedBatch;
 use crate::segment::{IndexWriter, LogSegment, SegmentEnd};
+use crate::storage::FileHandle;
 use crate::sync::Arc;
+
+/// How many batches of some 64 KiB go out in one write: the system is slower with larger ones.
+const BATCHES_PER_WRITE: usize = 2;
 
 /// What only the holder of the writer lock may touch; see the [module](self).
 #[derive(Debug)]
@@ -106,15 +110,7 @@ impl Writer {
         self.room.make(file, start + bytes, bytes_max, zeroed)?;
         // Until it is known to be whole; also where the storage panics.
         self.is_dirty = true;
-        let written = match batches {
-            [batch] => file.write_at(start, &[IoSlice::new(batch.bytes())]),
-            batches => {
-                let parts: Vec<IoSlice<'_>> =
-                    batches.iter().map(|batch| IoSlice::new(batch.bytes())).collect();
-                file.write_at(start, &parts)
-            }
-        };
-        if let Err(error) = written {
+        if let Err(error) = write_all(file, start, batches) {
             // If this fails as well, the next append tries again before it writes.
             let _ = self.settle();
             return Err(error);
@@ -181,6 +177,20 @@ impl Writer {
         }
         Ok(())
     }
+}
+
+/// Writes batches back to back from byte `start` on, in as few writes as are fast.
+fn write_all(file: &FileHandle, start: u64, batches: &[EncodedBatch]) -> Result<()> {
+    let mut position = start;
+    for group in batches.chunks(BATCHES_PER_WRITE) {
+        let mut parts = [IoSlice::new(&[]); BATCHES_PER_WRITE];
+        for (part, batch) in parts.iter_mut().zip(group) {
+            *part = IoSlice::new(batch.bytes());
+        }
+        file.write_at(position, parts.get(..group.len()).unwrap_or_default())?;
+        position += group.iter().map(|batch| batch.bytes().len() as u64).sum::<u64>();
+    }
+    Ok(())
 }
 
 /// How much `segment.ms` is cut for one segment: at random up to `segment.jitter.ms`, and never more than all of it.
