@@ -192,12 +192,12 @@ impl fmt::Display for TopicPartition {
 /// The reign in which a record was written: it grows by one whenever the log's end may have moved back.
 ///
 /// Kafka stamps it into every batch (`partitionLeaderEpoch`) and keeps its history in
-/// `leader-epoch-checkpoint`. Here a new epoch begins when recovery had to cut something off.
+/// `leader-epoch-checkpoint`. Here a new epoch begins with every open after an unclean end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LeaderEpoch(u32);
 
 impl LeaderEpoch {
-    /// The epoch of a partition that never lost anything.
+    /// The epoch of a partition whose broker was always closed in order.
     pub const ZERO: LeaderEpoch = LeaderEpoch(0);
 
     /// The epoch after this one; the largest (`i32::MAX`) stays where it is.

@@ -1,8 +1,8 @@
 //! The history of leader epochs: in which reign each offset was written.
 //!
 //! Kept as Kafka keeps it, in `leader-epoch-checkpoint`: each epoch with the first offset of its reign. A new epoch begins
-//! when recovery had to cut something off; with it a reader that remembers an offset from before the cut can tell that
-//! the record there may be another one now.
+//! with every open after an unclean end, because a power cut can take a tail without a trace; with it a reader that
+//! remembers an offset from before can tell that the record there may be another one now.
 //!
 //! Invariant: epochs and offsets both ascend.
 

@@ -7,7 +7,7 @@
 //! 3. Otherwise **check** every batch from the recovery point on, and make the index of what was checked.
 //! 4. Where a batch is bad: below the durable offset it is **damage**, and the partition goes offline with the exact
 //!    offsets. Beyond it, it is what an interrupted write looks like: from there on everything is **cut**, into quarantine.
-//!    Before that, a new **epoch** begins.
+//!    Before that, and where nothing is cut as well, a new **epoch** begins: a tail can be lost without a trace.
 //! 5. **Secure** the rest: what was not known to be durable is written again, in place, and synced, because after a
 //!    failed sync the page cache holds bytes that the device does not. All of it is acknowledged from then on.
 //!
@@ -210,10 +210,11 @@ impl Partition<'_> {
             let source = checked.stop.map(|stop| Box::new(stop.reason));
             return Err(self.damaged(checked.end, durable, source));
         }
+        // Whether or not there is a tail to cut: a power cut may have taken one without a trace. And before it is cut, because
+        // then nothing tells the next open that there was one.
+        self.begin_epoch(&checked, report)?;
         let is_cut = checked.stop.is_some();
         if let Some(stop) = checked.stop.take() {
-            // First, because once the tail is cut nothing tells the next open that there was one.
-            self.begin_epoch(&checked, report)?;
             report.cut = Some(self.cut(&checked, stop)?);
         }
         self.secure(checked, durable, is_cut)
