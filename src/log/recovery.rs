@@ -55,6 +55,7 @@ pub(crate) fn open(
     }
     let (slot, slot_offset) = dir.slots.slot(topic_id, name.partition());
     let partition = Partition { dir, path: &path, name, config, found, slot_offset };
+    partition.check_start()?;
     let trusted = if dir.was_clean() { partition.trust(report)? } else { None };
     let is_trusted = trusted.is_some();
     let segments = match trusted {
@@ -129,6 +130,20 @@ struct Stop {
 }
 
 impl Partition<'_> {
+    /// Refuses a log whose first segments are missing: the first leader epoch began before those that are there.
+    fn check_start(&self) -> Result<()> {
+        let path = self.path.join(checkpoint_file::EPOCHS);
+        let epochs = match checkpoint_file::read_epochs(self.dir.storage(), &path) {
+            Err(error) if !error.is_corruption() => return Err(error),
+            epochs => epochs.ok().flatten().unwrap_or_default(),
+        };
+        let known = epochs.first().map(|&(_, start)| start).max(self.dir.log_start(self.name));
+        match (known, self.found.first()) {
+            (Some(start), Some(first)) if start < first.base => Err(self.damaged(start, first.base, None)),
+            _ => Ok(()),
+        }
+    }
+
     /// After a clean close: everything is as the files say, and only the end is looked for. `None`: they contradict the
     /// close, and must be checked.
     fn trust(&self, report: &mut PartitionRecovery) -> Result<Option<Segments>> {

@@ -244,3 +244,26 @@ fn room_that_was_made_in_part_is_given_back() {
     storage.is_full.store(false, Ordering::SeqCst);
     partition.append(&[Record::new().value(&large)]).unwrap();
 }
+
+/// A log whose first segment was gone began where the second did, as if nothing had ever been before.
+#[test]
+fn a_log_without_its_first_segment_is_damaged() {
+    let place = Place::disk();
+    let (broker, partition) = place.begin(TopicConfig::default().segment_bytes(1024));
+    for _ in 0..10 {
+        partition.append(&[Record::new().value(&[7; 500])]).unwrap();
+    }
+    let (first, second) = (partition.segments().remove(0), partition.segments().remove(1));
+    broker.close().unwrap();
+    std::fs::remove_file(first.path()).unwrap();
+    drop((broker, partition));
+    let broker = place.open();
+    let name = broker.admin().list_topics().unwrap().remove(0);
+    let error = broker.topic(&name).unwrap().partition(0).unwrap_err();
+    let Error::PartitionOffline { source, .. } = &error else { panic!("{error}") };
+    assert!(
+        matches!(&**source, Error::Damaged { from, durable, .. }
+            if *from == 0 && *durable == second.base_offset()),
+        "{source}"
+    );
+}
