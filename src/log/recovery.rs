@@ -106,8 +106,6 @@ struct Segments {
     active: Arc<LogSegment>,
     index: Option<IndexWriter>,
     prepared: u64,
-    /// Leader epochs that were seen in the batches.
-    epochs: Vec<(LeaderEpoch, Offset)>,
     unsaved_bytes: u64,
 }
 
@@ -157,14 +155,7 @@ impl Partition<'_> {
         active.end_at(end);
         let index =
             if last.has_indexes || end.position == 0 { None } else { self.remake_index(&active, report)? };
-        Ok(Some(Segments {
-            sealed,
-            active: Arc::new(active),
-            index,
-            prepared: last.bytes,
-            epochs: Vec::new(),
-            unsaved_bytes: 0,
-        }))
+        Ok(Some(Segments { sealed, active: Arc::new(active), index, prepared: last.bytes, unsaved_bytes: 0 }))
     }
 
     /// Sealed segments that are not looked into; `end` is where the last of them ends.
@@ -291,14 +282,12 @@ impl Partition<'_> {
     /// Makes what was checked durable, and ready to serve.
     fn secure(&self, checked: Checked, durable: Offset, is_cut: bool) -> Result<Segments> {
         let mut sealed = checked.trusted;
-        let mut epochs = Vec::new();
         let mut unsaved_bytes = 0;
         let mut last = None;
         for (segment, mut walk, bytes) in checked.walked {
             segment.end_at(walk.end);
             walk.writer.note_time();
             segment.set_index(walk.writer.index());
-            epochs.extend(walk.epochs);
             unsaved_bytes += walk.end.position - walk.start;
             if walk.end.offset > durable {
                 rewrite(&segment, segment.position_of(durable)?)?;
@@ -312,7 +301,7 @@ impl Partition<'_> {
         let (active, writer, bytes) = last.expect("the segment at the recovery point is always checked");
         let prepared = if is_cut { active.end().position } else { bytes };
         let (active, index) = (Arc::new(active), Some(writer));
-        Ok(Segments { sealed, active, index, prepared, epochs, unsaved_bytes })
+        Ok(Segments { sealed, active, index, prepared, unsaved_bytes })
     }
 
     /// A partition without any segment: where nothing can have been acknowledged, it begins with an empty one.
@@ -323,14 +312,14 @@ impl Partition<'_> {
         }
         let active = Arc::new(LogSegment::create(&self.dir.files, self.path, start)?);
         self.dir.storage().sync_dir(self.path).map_err(Error::io("sync", self.path))?;
-        let (sealed, epochs) = (Vec::new(), Vec::new());
-        Ok(Segments { sealed, active, index: None, prepared: 0, epochs, unsaved_bytes: 0 })
+        Ok(Segments { sealed: Vec::new(), active, index: None, prepared: 0, unsaved_bytes: 0 })
     }
 
     /// The current leader epoch: the newest there is, or one more where its beginning has been lost.
     fn settle_epochs(&self, segments: &Segments, report: &mut PartitionRecovery) -> Result<LeaderEpoch> {
-        let all = || segments.sealed.iter().chain([&segments.active]).map(|segment| &**segment);
-        let (known, mut history) = self.epoch_history(all(), &segments.epochs, report)?;
+        let all = segments.sealed.iter().chain([&segments.active]).map(|segment| &**segment);
+        let (mut history, is_known) = self.epoch_history(all, report)?;
+        let known = history.clone();
         let end = segments.active.end().offset;
         let newest = history.current();
         history.truncate_to(end);
@@ -341,7 +330,7 @@ impl Partition<'_> {
         if history.current() < newest {
             history.assign(newest.next(), end);
         }
-        if known != history {
+        if !is_known || known != history {
             self.write_epochs(&history)?;
         }
         Ok(history.current())
@@ -350,38 +339,34 @@ impl Partition<'_> {
     /// Begins a new leader epoch where the good batches end.
     fn begin_epoch(&self, checked: &Checked, report: &mut PartitionRecovery) -> Result<()> {
         let trusted = checked.trusted.iter().map(|segment| &**segment);
-        let walked = || checked.walked.iter();
-        let seen: Vec<_> = walked().flat_map(|(_, walk, _)| walk.epochs.iter().copied()).collect();
-        let all = trusted.chain(walked().map(|(segment, _, _)| segment));
-        let (_, mut history) = self.epoch_history(all, &seen, report)?;
+        let all = trusted.chain(checked.walked.iter().map(|(segment, _, _)| segment));
+        let (mut history, _) = self.epoch_history(all, report)?;
         let newest = history.current();
         history.truncate_to(checked.end);
         history.assign(newest.next(), checked.end);
         self.write_epochs(&history)
     }
 
-    /// What the file says of epochs, and the same with what was `seen` in batches. Where the file says nothing, `segments`
-    /// are asked.
+    /// What the file says of epochs, and `true`; where it says nothing, what the batches of `segments` do.
+    ///
+    /// The file is believed against them: an epoch is in it before the first batch of it is written, and the one in a batch is
+    /// not covered by its CRC.
     fn epoch_history<'a>(
         &self,
         segments: impl Iterator<Item = &'a LogSegment>,
-        seen: &[(LeaderEpoch, Offset)],
         report: &mut PartitionRecovery,
-    ) -> Result<(EpochHistory, EpochHistory)> {
+    ) -> Result<(EpochHistory, bool)> {
         let path = self.path.join(checkpoint_file::EPOCHS);
         let known = match checkpoint_file::read_epochs(self.dir.storage(), &path) {
             Ok(known) => EpochHistory::new(known.unwrap_or_default()),
             Err(error) if error.is_corruption() => EpochHistory::default(),
             Err(error) => return Err(error),
         };
-        let mut history = if known.entries().is_empty() {
-            report.mended_files.push(path);
-            self.epochs_in(segments)?
-        } else {
-            known.clone()
-        };
-        seen.iter().for_each(|&(epoch, start)| history.assign(epoch, start));
-        Ok((known, history))
+        if !known.entries().is_empty() {
+            return Ok((known, true));
+        }
+        report.mended_files.push(path);
+        Ok((self.epochs_in(segments)?, false))
     }
 
     fn write_epochs(&self, history: &EpochHistory) -> Result<()> {

@@ -267,3 +267,23 @@ fn a_log_without_its_first_segment_is_damaged() {
         "{source}"
     );
 }
+
+/// A leader epoch that was damaged in a batch became the log's own: the CRC does not cover it.
+#[test]
+fn an_epoch_that_only_a_batch_knows_is_not_believed() {
+    let place = Place::disk();
+    let (broker, partition) = place.begin(TopicConfig::default());
+    partition.append(&[Record::new().value("v")]).unwrap();
+    partition.sync().unwrap();
+    let (name, path) = (partition.topic().to_owned(), partition.segments().remove(0).path().to_path_buf());
+    let killed = place.as_if_killed();
+    let path = killed.path().join(path.strip_prefix(place.path()).unwrap());
+    drop((broker, partition));
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[12] = 0x70;
+    std::fs::write(&path, bytes).unwrap();
+    let partition = killed.open().topic(&name).unwrap().partition(0).unwrap();
+    let offset = partition.append(&[Record::new().value("w")]).unwrap().start;
+    let batches = partition.read(offset, 1).unwrap();
+    assert_eq!(batches.iter().next().unwrap().leader_epoch().map(u32::from), Some(1));
+}
