@@ -9,8 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use streamlog::{
-    Access, Broker, Clock, Entry, Error, ManualClock, MemoryStorage, NewTopic, Record, Slice, Storage,
-    StorageFile, StorageLock, Timestamp, TopicConfig,
+    Access, Broker, Clock, Entry, Error, ManualClock, MemoryStorage, NewTopic, Offset, Record, Slice,
+    Storage, StorageFile, StorageLock, Timestamp, TopicConfig,
 };
 
 use crate::kit::{Place, START};
@@ -286,4 +286,30 @@ fn an_epoch_that_only_a_batch_knows_is_not_believed() {
     let offset = partition.append(&[Record::new().value("w")]).unwrap().start;
     let batches = partition.read(offset, 1).unwrap();
     assert_eq!(batches.iter().next().unwrap().leader_epoch().map(u32::from), Some(1));
+}
+
+/// A read that met a damaged batch gave nothing of the good ones before it.
+#[test]
+fn what_is_good_before_a_damaged_batch_is_read() {
+    let place = Place::disk();
+    let (_broker, partition) = place.begin(TopicConfig::default());
+    for value in ["good", "damaged"] {
+        partition.append(&[Record::new().value(value)]).unwrap();
+    }
+    let path = partition.segments().remove(0).path().to_path_buf();
+    let first = partition.read(Offset::ZERO, 1).unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[first.bytes() + 65] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let read = partition.read(Offset::ZERO, 1 << 20).unwrap();
+    assert_eq!((read.len(), read.next_offset()), (1, Some(Offset::from(1))));
+    let error = partition.read(Offset::from(1), 1 << 20).unwrap_err();
+    assert!(matches!(&error, Error::Corrupt { offset, .. } if *offset == 1), "{error}");
+}
+
+/// An empty path failed in the middle of making a directory, without saying what was empty.
+#[test]
+fn a_directory_without_a_name_is_refused_by_name() {
+    let error = Broker::open("").unwrap_err();
+    assert!(matches!(error, Error::InvalidConfig { setting: "log.dirs", .. }), "{error}");
 }
