@@ -6,7 +6,7 @@
 //!
 //! A crash leaves zeros behind the last batch, which is how a log ends.
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::storage::FileHandle;
 
 const STEP_BYTES_MIN: u64 = 64 << 10;
@@ -50,18 +50,15 @@ impl HeadRoom {
             return Ok(());
         }
         let wanted = needed.max((self.prepared + self.step).min(bytes_max));
-        let mut result = prepare(file, self.prepared..wanted, zeroed);
-        let mut prepared = wanted;
-        if result.is_err() {
-            // What was made before the disk was full is given back, or nobody would trim it. Where that fails, it is zeros.
-            let _ = file.set_bytes(self.prepared);
-        }
-        if result.as_ref().is_err_and(crate::error::Error::is_storage_full) && wanted > needed {
-            result = prepare(file, self.prepared..needed, zeroed);
-            prepared = needed;
-        }
-        if result.is_err() {
-            let _ = file.set_bytes(self.prepared);
+        // What was made before the disk was full is given back, or nobody would trim it. Where that fails, it is zeros.
+        let attempt = |until| {
+            prepare(file, self.prepared..until, zeroed).inspect_err(|_| {
+                let _ = file.set_bytes(self.prepared);
+            })
+        };
+        let (mut prepared, mut result) = (wanted, attempt(wanted));
+        if result.as_ref().is_err_and(Error::is_storage_full) && wanted > needed {
+            (prepared, result) = (needed, attempt(needed));
         }
         if result? {
             self.step = (self.step * 2).min(STEP_BYTES_MAX);

@@ -224,7 +224,7 @@ impl LogDir {
         if *is_over {
             return;
         }
-        let mut is_written = true;
+        let mut is_any_new = false;
         for log in self.due.take(self.clock.monotonic()) {
             let Some(alive) = log.upgrade() else { continue };
             match alive.checkpoint() {
@@ -238,9 +238,9 @@ impl LogDir {
                     continue;
                 }
             }
-            is_written = false;
+            is_any_new = true;
         }
-        if !is_written && let Err(error) = self.write_checkpoints() {
+        if is_any_new && let Err(error) = self.write_checkpoints() {
             // The old checkpoint still holds: recovery only has more to look at.
             log::warn!("cannot replace the checkpoints in {}: {}", self.path.display(), Chain(&error));
         }

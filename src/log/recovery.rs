@@ -2,7 +2,7 @@
 //!
 //! The passes, in their order:
 //!
-//! 1. **Find** the segments. Files that are no segments are left alone.
+//! 1. **Find** the segments. Files that are no segments are left alone; where the first ones are missing, that is damage.
 //! 2. After a clean close, **trust** them: only the last one's end is looked for, from its last index entry on.
 //! 3. Otherwise **check** every batch from the recovery point on, and make the index of what was checked.
 //! 4. Where a batch is bad: below the durable offset it is **damage**, and the partition goes offline with the exact

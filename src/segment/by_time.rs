@@ -24,7 +24,7 @@ impl LogSegment {
         self.first_since(behind.unwrap_or(self.beginning()), time, upto)
     }
 
-    pub(super) fn first_since(
+    fn first_since(
         &self,
         start: SegmentEnd,
         time: Timestamp,
@@ -60,7 +60,7 @@ impl LogSegment {
     }
 
     /// The last entry of the time index below `time`. `None` also where the entry behind it shows that the order is broken.
-    pub(super) fn last_entry_before(&self, time: Timestamp) -> Result<Option<TimeEntry>> {
+    fn last_entry_before(&self, time: Timestamp) -> Result<Option<TimeEntry>> {
         let is_before = |entry: TimeEntry| entry.timestamp < time.as_millis();
         let count = self.time_count()?;
         let Some((index, entry)) = last_where(count, |i| self.time_entry(i), is_before)? else {
@@ -95,7 +95,7 @@ impl LogSegment {
         Ok((millis >= 0).then(|| Timestamp::from_millis(millis)))
     }
 
-    pub(super) fn find_largest(&self) -> Result<Option<LargestTimestamp>> {
+    fn find_largest(&self) -> Result<Option<LargestTimestamp>> {
         let last = self.time_count().unwrap_or(0).checked_sub(1);
         let last = last.and_then(|last| self.time_entry(last).ok().flatten());
         self.largest_since(last, self.end())

@@ -49,7 +49,7 @@ impl LogSegment {
         }
     }
 
-    pub(super) fn offset_floor(&self, delta: u32) -> Result<Option<OffsetEntry>> {
+    fn offset_floor(&self, delta: u32) -> Result<Option<OffsetEntry>> {
         let is_at_or_before = |entry: OffsetEntry| entry.delta <= delta;
         let found = match self.index.load().as_ref() {
             Some(index) => last_where(index.offset_count(), |i| Ok(index.offset_entry(i)), is_at_or_before),

@@ -37,7 +37,7 @@ impl LogSegment {
     }
 
     /// Where the batch that holds `from` may stand, or one before it: where the last read ended, or what the index says.
-    pub(super) fn likely_places(&self, from: Offset) -> impl Iterator<Item = Place> {
+    fn likely_places(&self, from: Offset) -> impl Iterator<Item = Place> {
         let delta = from.delta_from(self.base).unwrap_or(0);
         let last_read = self.last_read.load(Relaxed);
         let position = last_read & u64::from(u32::MAX);
@@ -47,7 +47,7 @@ impl LogSegment {
     }
 
     /// Reads from a place that may be wrong: `None` where another batch stands there, or one that begins after `from`.
-    pub(super) fn read_at(
+    fn read_at(
         &self,
         place: Place,
         from: Offset,
@@ -97,7 +97,7 @@ impl LogSegment {
     }
 
     /// Remembers where a read ended, for the one that goes on there.
-    pub(super) fn note_read(&self, batch: &RecordBatch, position: u64) {
+    fn note_read(&self, batch: &RecordBatch, position: u64) {
         let delta = batch.next_offset().delta_from(self.base).and_then(|delta| u32::try_from(delta).ok());
         let position = u32::try_from(position + batch.bytes().len() as u64).ok();
         if let (Some(delta), Some(position)) = (delta, position) {
