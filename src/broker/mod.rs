@@ -1,13 +1,14 @@
 //! One process, one log directory: open, background work, and an orderly close.
 
+mod background;
 mod config;
 mod handle;
-mod housekeeper;
 mod opening;
 mod partition;
 mod report;
 mod shared;
 mod topic;
+mod worker;
 
 pub use config::BrokerConfig;
 pub use handle::Broker;

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use super::background::Background;
 use super::config::BrokerConfig;
 use super::handle::Broker;
-use super::housekeeper::Housekeeper;
 use super::report::RecoveryReport;
 use super::shared::Shared;
-use crate::clock::{Clock, SystemClock, Timers};
+use crate::clock::{Clock, SystemClock};
 use crate::error::{Chain, Error, Result};
 use crate::log::{LogDir, LogDirConfig};
 use crate::storage::{Access, DiskStorage, MemoryStorage, OpenFiles, Storage};
@@ -127,7 +127,7 @@ impl BrokerBuilder {
         let config = self.config;
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let began = clock.monotonic();
-        let timers = Arc::new(Timers::default());
+        let background = Background::new(Arc::clone(&clock));
         let random = config.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
         let dir_config = LogDirConfig {
             checkpoint_interval: config.checkpoint_interval,
@@ -136,7 +136,14 @@ impl BrokerBuilder {
         };
         let files = OpenFiles::new(storage, config.max_open_files);
         let random = Arc::new(Mutex::new(random));
-        let dir = LogDir::open(&path, dir_config, files, Arc::clone(&clock), Arc::clone(&timers), random)?;
+        let dir = LogDir::open(
+            &path,
+            dir_config,
+            files,
+            Arc::clone(&clock),
+            Arc::clone(&background.syncs),
+            random,
+        )?;
         let dir = Arc::new(dir);
         let (catalog, found) = Catalog::open(&dir)?;
         let report = RecoveryReport {
@@ -146,13 +153,8 @@ impl BrokerBuilder {
             ignored_files: dir.ignored_files().iter().map(|error| Chain(error).to_string()).collect(),
             elapsed: clock.monotonic().saturating_sub(began),
         };
-        let housekeeper = if clock.runs(&timers) {
-            None
-        } else {
-            let started = Housekeeper::start(&clock, &timers);
-            Some(started.map_err(Error::io("start the housekeeper of", &path))?)
-        };
-        Ok(Broker::new(Shared::new(dir, catalog, report, housekeeper)))
+        background.start().map_err(Error::io("start the threads of", &path))?;
+        Ok(Broker::new(Shared::new(dir, catalog, report, background)))
     }
 
     /// The directory, and the storage it is on.

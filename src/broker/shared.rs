@@ -5,11 +5,11 @@
 //! need not look into any segment. Where anything could not be closed, or was never opened, there is no marker, and
 //! the next open looks.
 
-use super::housekeeper::Housekeeper;
+use super::background::Background;
 use super::report::RecoveryReport;
 use crate::error::{Chain, Error, Result};
 use crate::log::LogDir;
-use crate::sync::{Acquire, Arc, AtomicBool, Mutex, Release};
+use crate::sync::{Acquire, Arc, AtomicBool, Release};
 use crate::topic::Catalog;
 
 /// What all handles of one broker share.
@@ -18,7 +18,7 @@ pub(crate) struct Shared {
     pub(super) dir: Arc<LogDir>,
     pub(crate) catalog: Catalog,
     pub(super) report: RecoveryReport,
-    housekeeper: Mutex<Option<Housekeeper>>,
+    pub(crate) background: Background,
     is_closed: AtomicBool,
 }
 
@@ -27,10 +27,9 @@ impl Shared {
         dir: Arc<LogDir>,
         catalog: Catalog,
         report: RecoveryReport,
-        housekeeper: Option<Housekeeper>,
+        background: Background,
     ) -> Shared {
-        let (housekeeper, is_closed) = (Mutex::new(housekeeper), AtomicBool::new(false));
-        Shared { dir, catalog, report, housekeeper, is_closed }
+        Shared { dir, catalog, report, background, is_closed: AtomicBool::new(false) }
     }
 
     /// Refuses everything once the broker is closed.
@@ -40,12 +39,12 @@ impl Shared {
 
     pub(super) fn close(&self) -> Result<()> {
         // Held to the end: who closes a second time returns when the first time is through.
-        let mut housekeeper = self.housekeeper.lock();
+        let mut workers = self.background.workers.lock();
         if self.is_closed.swap(true, Release) {
             return Ok(());
         }
         // Background work first, so that nothing checkpoints what is being closed; then what creates new logs.
-        drop(housekeeper.take());
+        workers.clear();
         self.catalog.end_creations();
         self.dir.end_checkpoints();
         let mut first_error = None;

@@ -3,7 +3,9 @@
 mod manual;
 mod source;
 mod timers;
+mod waiting;
 
 pub use manual::ManualClock;
 pub use source::{Clock, SystemClock};
 pub(crate) use timers::Timers;
+pub(crate) use waiting::{block_until, deadline_after};

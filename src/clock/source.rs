@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use super::timers::Timers;
 use crate::offset::Timestamp;
+use crate::signal::Parker;
 use crate::sync::Arc;
 
 /// Where a broker gets its time from: the system, or a [`ManualClock`](crate::ManualClock) that a test moves.
@@ -45,13 +46,20 @@ pub trait Clock: sealed::Engine + fmt::Debug + Send + Sync + 'static {
 }
 
 pub(crate) mod sealed {
-    use super::{Arc, Timers};
+    use std::time::Duration;
+
+    use super::{Arc, Parker, Timers};
 
     /// What the engine needs of a clock beyond the time; users cannot name it, and so cannot implement `Clock`.
     pub trait Engine {
         /// Takes charge of running `timers` when they fall due. `false`: somebody else must.
         #[expect(private_interfaces, reason = "the trait is sealed: only this crate calls it")]
         fn runs(&self, timers: &Arc<Timers>) -> bool;
+
+        /// Sleeps until `parker`, the calling thread's, is woken or the clock reaches `deadline`; it may return before
+        /// either.
+        #[expect(private_interfaces, reason = "the trait is sealed: only this crate calls it")]
+        fn park(&self, parker: &Parker, deadline: Option<Duration>);
     }
 }
 
@@ -100,5 +108,10 @@ impl sealed::Engine for SystemClock {
     #[expect(private_interfaces, reason = "the trait is sealed: only this crate calls it")]
     fn runs(&self, _: &Arc<Timers>) -> bool {
         false
+    }
+
+    #[expect(private_interfaces, reason = "the trait is sealed: only this crate calls it")]
+    fn park(&self, parker: &Parker, deadline: Option<Duration>) {
+        parker.park(deadline.map(|deadline| deadline.saturating_sub(self.monotonic())));
     }
 }

@@ -2,15 +2,16 @@
 //!
 //! Nobody polls it. A worker thread sleeps until the earliest deadline and is woken when an earlier one comes in; on a
 //! manual clock there is no such thread, and whoever moves the clock runs what falls due, in the order of the deadlines.
+//! What is due at once is run at once there, by whoever asks for it.
 //!
 //! Invariants: a job runs once, with no lock of this file held; jobs of one deadline run in the order they came.
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::task::Waker;
 use std::time::Duration;
 
-use crate::signal::Signal;
-use crate::sync::Mutex;
+use crate::sync::{Mutex, OnceLock};
 
 /// What a timer does.
 type Job = Box<dyn FnOnce() + Send>;
@@ -20,8 +21,8 @@ type Job = Box<dyn FnOnce() + Send>;
 pub(crate) struct Timers {
     /// Held only to add or take a job, never while one runs.
     jobs: Mutex<Jobs>,
-    /// Raised when the earliest deadline has moved forward, for the thread that sleeps until it.
-    pub(crate) changed: Signal,
+    /// Woken when the earliest deadline has moved forward: the thread that sleeps until it. None on a manual clock.
+    worker: OnceLock<Waker>,
 }
 
 #[derive(Default)]
@@ -41,7 +42,29 @@ impl Timers {
         jobs.queue.insert((deadline, arrival), Box::new(job));
         drop(jobs);
         if earliest {
-            self.changed.raise();
+            self.wake_worker();
+        }
+    }
+
+    /// Runs `job` in the background as soon as can be: at once, where there is no background.
+    pub(crate) fn submit(&self, job: impl FnOnce() + Send + 'static) {
+        if self.worker.get().is_some() {
+            self.schedule(Duration::ZERO, job);
+        } else {
+            job();
+        }
+    }
+
+    /// Names the thread that will run the jobs. Once, by that thread.
+    pub(crate) fn set_worker(&self, waker: &Waker) {
+        // There is only one.
+        let _ = self.worker.set(waker.clone());
+    }
+
+    /// Lets the thread that runs the jobs look again.
+    pub(crate) fn wake_worker(&self) {
+        if let Some(worker) = self.worker.get() {
+            worker.wake_by_ref();
         }
     }
 

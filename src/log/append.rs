@@ -53,8 +53,11 @@ impl Log {
         let mut writer = self.writer.lock();
         self.check_usable()?;
         let result = self.append_locked(&mut writer, batches, now);
-        if result.is_err() {
-            self.counters.append_failures.bump();
+        drop(writer);
+        match &result {
+            // Without the lock, because waking somebody takes longer than an append.
+            Ok(_) => self.watchers().tell(),
+            Err(_) => self.counters.append_failures.bump(),
         }
         result
     }
@@ -130,6 +133,7 @@ impl Log {
             if self.is_closed.swap(true, Release) {
                 return Ok(());
             }
+            self.watchers().tell();
             writer.settle()?;
             if let Some(index) = writer.index.as_mut() {
                 index.note_time();

@@ -21,6 +21,7 @@ use crate::error::{Error, Result};
 use crate::metrics::LogCounters;
 use crate::offset::{LeaderEpoch, Offset, TopicPartition};
 use crate::segment::{IndexWriter, LogSegment};
+use crate::signal::Watchers;
 use crate::sync::{
     Acquire, Arc, ArcSwap, AtomicBool, AtomicU64, CachePadded, Mutex, OnceLock, Release, Weak,
 };
@@ -52,6 +53,8 @@ pub(crate) struct Log {
     pub(super) poison: OnceLock<Arc<Error>>,
     pub(super) is_closed: AtomicBool,
     pub(super) counters: LogCounters,
+    /// Those who wait for the end or the durable offset to move, or for the log to fail.
+    watchers: Watchers,
 }
 
 /// What an open or a creation found, from which the log goes on.
@@ -103,6 +106,7 @@ impl Log {
             poison: OnceLock::new(),
             is_closed: AtomicBool::new(false),
             counters: LogCounters::default(),
+            watchers: Watchers::default(),
         })
     }
 
@@ -139,9 +143,15 @@ impl Log {
         self.end.store(end.into(), Release);
     }
 
+    /// Those to be told when the end or the durable offset has moved, or the log has failed or ended.
+    pub(crate) fn watchers(&self) -> &Watchers {
+        &self.watchers
+    }
+
     /// The sync round's: everything below `durable` is on the device.
     pub(super) fn publish_durable(&self, durable: Offset) {
         self.durable.fetch_max(durable.into(), Release);
+        self.watchers.tell();
     }
 
     /// The segments, oldest first.

@@ -66,6 +66,7 @@ impl Log {
                 self.counters.sync_failures.bump();
                 // A second failure changes nothing: the first is the one that is told.
                 let _ = self.poison.set(Arc::new(error));
+                self.watchers().tell();
             }
         }
     }

@@ -1,39 +1,38 @@
-//! The thread that runs what falls due: checkpoints.
-//!
-//! It sleeps until the earliest deadline, or for ever where there is none, so an idle broker uses no CPU. On a manual
-//! clock there is no such thread: whoever moves the clock runs the timers.
+//! The threads that run what falls due. They sleep until the earliest deadline, or for ever where there is none, so an
+//! idle broker uses no CPU. On a manual clock there are none: whoever moves the clock runs the timers.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::{self, JoinHandle};
 
 use crate::clock::{Clock, Timers};
+use crate::signal::Parker;
 use crate::sync::{Acquire, Arc, AtomicBool, Release};
 
-/// The running thread; dropping it ends and joins it.
+/// A running thread; dropping it ends and joins it.
 #[derive(Debug)]
-pub(crate) struct Housekeeper {
+pub(crate) struct Worker {
     timers: Arc<Timers>,
     is_ending: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Housekeeper {
-    /// Starts the thread.
-    pub(crate) fn start(clock: &Arc<dyn Clock>, timers: &Arc<Timers>) -> io::Result<Housekeeper> {
+impl Worker {
+    /// Starts the thread that runs the jobs of `timers`.
+    pub(crate) fn start(name: &str, clock: &Arc<dyn Clock>, timers: &Arc<Timers>) -> io::Result<Worker> {
         let is_ending = Arc::new(AtomicBool::new(false));
-        let thread = thread::Builder::new().name("streamlog-housekeeper".to_owned()).spawn({
+        let thread = thread::Builder::new().name(name.to_owned()).spawn({
             let (clock, timers, is_ending) = (Arc::clone(clock), Arc::clone(timers), Arc::clone(&is_ending));
             move || run(&*clock, &timers, &is_ending)
         })?;
-        Ok(Housekeeper { timers: Arc::clone(timers), is_ending, thread: Some(thread) })
+        Ok(Worker { timers: Arc::clone(timers), is_ending, thread: Some(thread) })
     }
 }
 
-impl Drop for Housekeeper {
+impl Drop for Worker {
     fn drop(&mut self) {
         self.is_ending.store(true, Release);
-        self.timers.changed.raise();
+        self.timers.wake_worker();
         if let Some(thread) = self.thread.take() {
             // A panic in it has been reported where it happened.
             let _ = thread.join();
@@ -42,6 +41,8 @@ impl Drop for Housekeeper {
 }
 
 fn run(clock: &dyn Clock, timers: &Timers, is_ending: &AtomicBool) {
+    let parker = Parker::current();
+    timers.set_worker(parker.waker());
     while !is_ending.load(Acquire) {
         // A job that panics costs its own work, not that of all others.
         if catch_unwind(AssertUnwindSafe(|| timers.run_due(clock.monotonic()))).is_err() {
@@ -49,6 +50,6 @@ fn run(clock: &dyn Clock, timers: &Timers, is_ending: &AtomicBool) {
             continue;
         }
         let wait = timers.next_deadline().map(|deadline| deadline.saturating_sub(clock.monotonic()));
-        timers.changed.wait(wait);
+        parker.park(wait);
     }
 }
