@@ -12,6 +12,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::offset::{Offset, PartitionId, Timestamp};
 
@@ -176,6 +177,67 @@ pub enum Error {
         bytes: u64,
         /// The topic's limit.
         limit: u64,
+    },
+
+    /// A record that was given to a producer names no topic.
+    #[error("a record that is sent must name its topic: Record::to(topic)")]
+    MissingTopic,
+
+    /// A record is over one of the producer's own limits, before compression.
+    #[error("a record of {bytes} bytes for topic {topic} is over {setting}, {limit}")]
+    RecordTooLarge {
+        /// The topic's name.
+        topic: String,
+        /// Its encoded size, at most.
+        bytes: u64,
+        /// `max.request.size` or `buffer.memory`.
+        setting: &'static str,
+        /// The setting's value.
+        limit: u64,
+    },
+
+    /// The producer holds as many bytes of records as it may, and none became free in time.
+    #[error("no room for {bytes} bytes of record within {} ms: buffer.memory is {limit}", .waited.as_millis())]
+    BufferFull {
+        /// What the record needs.
+        bytes: u64,
+        /// `buffer.memory`.
+        limit: u64,
+        /// How long was waited for it: `max.block.ms`, or nothing for `try_send`.
+        waited: Duration,
+    },
+
+    /// A record that a producer had taken could not be appended, or not made durable.
+    #[error("a record for {topic}-{partition} could not be delivered")]
+    DeliveryFailed {
+        /// The topic's name.
+        topic: String,
+        /// The partition's number.
+        partition: PartitionId,
+        /// Why; one reason for all records of a batch.
+        #[source]
+        source: Arc<Error>,
+    },
+
+    /// A batch could not be appended within `delivery.timeout.ms`.
+    #[error("not appended within {} ms, in {attempts} attempts", .timeout.as_millis())]
+    DeliveryTimeout {
+        /// `delivery.timeout.ms`.
+        timeout: Duration,
+        /// How often it was tried.
+        attempts: u32,
+        /// What the last attempt failed with.
+        #[source]
+        source: Arc<Error>,
+    },
+
+    /// A call did not finish in the time that it was given.
+    #[error("{operation} did not finish within {} ms", .timeout.as_millis())]
+    TimedOut {
+        /// What was called.
+        operation: &'static str,
+        /// The time that it was given.
+        timeout: Duration,
     },
 
     /// The partition has no offset left for what was to be appended.
@@ -355,9 +417,18 @@ impl Error {
     /// Whether the same call may succeed later without a change by the caller: the disk may have space again.
     #[must_use]
     pub fn is_retriable(&self) -> bool {
-        self.is_storage_full()
-            || matches!(self, Error::Io { source, .. }
-                if matches!(source.kind(), io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock))
+        match self {
+            Error::Io { source, .. } => matches!(
+                source.kind(),
+                io::ErrorKind::StorageFull
+                    | io::ErrorKind::QuotaExceeded
+                    | io::ErrorKind::Interrupted
+                    | io::ErrorKind::WouldBlock
+            ),
+            Error::BufferFull { .. } | Error::DeliveryTimeout { .. } | Error::TimedOut { .. } => true,
+            Error::DeliveryFailed { source, .. } => source.is_retriable(),
+            _ => false,
+        }
     }
 
     /// Whether stored or given bytes are damaged.
@@ -369,7 +440,9 @@ impl Error {
             | Error::Corrupt { .. }
             | Error::InvalidFile { .. }
             | Error::Damaged { .. } => true,
-            Error::PartitionOffline { source, .. } => source.is_corruption(),
+            Error::PartitionOffline { source, .. } | Error::DeliveryFailed { source, .. } => {
+                source.is_corruption()
+            }
             _ => false,
         }
     }
@@ -378,8 +451,15 @@ impl Error {
     /// succeeds once there is space.
     #[must_use]
     pub fn is_storage_full(&self) -> bool {
-        matches!(self, Error::Io { source, .. }
-            if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
+        match self {
+            Error::Io { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            Error::DeliveryFailed { source, .. } | Error::DeliveryTimeout { source, .. } => {
+                source.is_storage_full()
+            }
+            _ => false,
+        }
     }
 
     /// Kafka's protocol error code for the same failure, where it has one.
@@ -389,7 +469,9 @@ impl Error {
             Error::OffsetOutOfRange { .. } | Error::InvalidOffset { .. } => 1,
             Error::Corrupt { .. } | Error::InvalidBatch { .. } | Error::InvalidRecords { .. } => 2,
             Error::UnknownTopic { .. } | Error::UnknownPartition { .. } => 3,
-            Error::BatchTooLarge { .. } => 10,
+            Error::BufferFull { .. } | Error::DeliveryTimeout { .. } | Error::TimedOut { .. } => 7,
+            Error::BatchTooLarge { .. } | Error::RecordTooLarge { .. } => 10,
+            Error::DeliveryFailed { source, .. } => return source.kafka_code(),
             Error::InvalidTopicName { .. } | Error::TopicNameCollision { .. } => 17,
             Error::AppendTooLarge { .. } => 18,
             Error::InvalidTimestamp { .. } => 32,
@@ -401,7 +483,10 @@ impl Error {
             | Error::Poisoned { .. }
             | Error::Io { .. } => 56,
             Error::CodecDisabled { .. } => 76,
-            Error::FieldTooLarge { .. } | Error::WrongTopic { .. } | Error::WrongPartition { .. } => 87,
+            Error::FieldTooLarge { .. }
+            | Error::MissingTopic
+            | Error::WrongTopic { .. }
+            | Error::WrongPartition { .. } => 87,
             Error::OffsetsExhausted { .. }
             | Error::Compress { .. }
             | Error::InvalidFile { .. }

@@ -7,35 +7,32 @@ use std::io;
 
 use super::worker::Worker;
 use crate::clock::{Clock, Timers};
-use crate::sync::{Arc, Mutex};
+use crate::sync::Arc;
 
-/// The background work of a broker; see the [module](self).
-#[derive(Debug)]
+/// Where background work is left; see the [module](self). Clones are the same.
+#[derive(Debug, Clone)]
 pub(crate) struct Background {
     pub(crate) clock: Arc<dyn Clock>,
     /// Jobs that are over at once.
     pub(crate) timers: Arc<Timers>,
     /// Jobs that may wait for the disk.
     pub(crate) syncs: Arc<Timers>,
-    /// Held through a close, so that a second one waits for the first.
-    pub(super) workers: Mutex<Vec<Worker>>,
 }
 
 impl Background {
     /// The work of a broker on this clock; nobody does it yet.
     pub(super) fn new(clock: Arc<dyn Clock>) -> Background {
-        let (timers, syncs) = (Arc::default(), Arc::default());
-        Background { clock, timers, syncs, workers: Mutex::default() }
+        Background { clock, timers: Arc::default(), syncs: Arc::default() }
     }
 
     /// Starts the threads, unless the clock runs the work itself.
-    pub(super) fn start(&self) -> io::Result<()> {
-        let kinds = [("streamlog-housekeeper", &self.timers), ("streamlog-syncer", &self.syncs)];
-        for (name, timers) in kinds {
+    pub(super) fn start(&self) -> io::Result<Vec<Worker>> {
+        let mut workers = Vec::new();
+        for (name, timers) in [("streamlog-housekeeper", &self.timers), ("streamlog-syncer", &self.syncs)] {
             if !self.clock.runs(timers) {
-                self.workers.lock().push(Worker::start(name, &self.clock, timers)?);
+                workers.push(Worker::start(name, &self.clock, timers)?);
             }
         }
-        Ok(())
+        Ok(workers)
     }
 }

@@ -10,9 +10,11 @@ mod shared;
 mod topic;
 mod worker;
 
+pub(crate) use background::Background;
 pub use config::BrokerConfig;
 pub use handle::Broker;
 pub use opening::BrokerBuilder;
 pub use partition::Partition;
 pub use report::RecoveryReport;
+pub(crate) use shared::EndsWithBroker;
 pub use topic::Topic;

@@ -153,8 +153,8 @@ impl BrokerBuilder {
             ignored_files: dir.ignored_files().iter().map(|error| Chain(error).to_string()).collect(),
             elapsed: clock.monotonic().saturating_sub(began),
         };
-        background.start().map_err(Error::io("start the threads of", &path))?;
-        Ok(Broker::new(Shared::new(dir, catalog, report, background)))
+        let workers = background.start().map_err(Error::io("start the threads of", &path))?;
+        Ok(Broker::new(Shared::new(dir, catalog, report, background, workers)))
     }
 
     /// The directory, and the storage it is on.

@@ -125,7 +125,7 @@ impl Partition {
     /// # Ok::<(), streamlog::Error>(())
     /// ```
     pub fn append_batch(&self, batch: EncodedBatch) -> Result<Range<Offset>> {
-        let appended = self.log.append_batch(batch)?;
+        let appended = self.log.append_batches(&mut [batch])?;
         Ok(appended.start..appended.end)
     }
 

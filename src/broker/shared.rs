@@ -1,16 +1,25 @@
 //! What all handles of one broker share, and how it ends.
 //!
-//! Every handle (the broker, a topic, a partition) keeps the broker open, and the last one closes it. A close syncs every
-//! log, saves the indexes, replaces the checkpoints, and places the marker of a clean shutdown last, so that the next open
+//! Every handle (the broker, a topic, a partition) keeps the broker open, and the last one closes it. A close lets the
+//! producers append what they hold, syncs every log, saves the indexes, replaces the checkpoints, and places the marker of a clean shutdown last, so that the next open
 //! need not look into any segment. Where anything could not be closed, or was never opened, there is no marker, and
 //! the next open looks.
 
+use std::fmt;
+
 use super::background::Background;
 use super::report::RecoveryReport;
+use super::worker::Worker;
 use crate::error::{Chain, Error, Result};
 use crate::log::LogDir;
-use crate::sync::{Acquire, Arc, AtomicBool, Release};
+use crate::sync::{Acquire, Arc, AtomicBool, Mutex, Release};
 use crate::topic::Catalog;
+
+/// Something above the broker that must be ended in order before the logs close: a producer with records inside.
+pub(crate) trait EndsWithBroker: fmt::Debug + Send + Sync {
+    /// Ends it. Its handles may still be held, and fail from now on.
+    fn end(&self);
+}
 
 /// What all handles of one broker share.
 #[derive(Debug)]
@@ -19,6 +28,10 @@ pub(crate) struct Shared {
     pub(crate) catalog: Catalog,
     pub(super) report: RecoveryReport,
     pub(crate) background: Background,
+    /// Held through a close, so that a second one waits for the first.
+    workers: Mutex<Vec<Worker>>,
+    /// What has to be ended before the logs are closed.
+    ends: Mutex<Vec<Arc<dyn EndsWithBroker>>>,
     is_closed: AtomicBool,
 }
 
@@ -28,8 +41,10 @@ impl Shared {
         catalog: Catalog,
         report: RecoveryReport,
         background: Background,
+        workers: Vec<Worker>,
     ) -> Shared {
-        Shared { dir, catalog, report, background, is_closed: AtomicBool::new(false) }
+        let (workers, ends, is_closed) = (Mutex::new(workers), Mutex::default(), AtomicBool::new(false));
+        Shared { dir, catalog, report, background, workers, ends, is_closed }
     }
 
     /// Refuses everything once the broker is closed.
@@ -37,13 +52,29 @@ impl Shared {
         if self.is_closed.load(Acquire) { Err(Error::Closed) } else { Ok(()) }
     }
 
+    /// Ends `held` before the logs are closed. Refused once that has begun.
+    pub(crate) fn end_with_broker(&self, held: Arc<dyn EndsWithBroker>) -> Result<()> {
+        let mut ends = self.ends.lock();
+        // Under the lock that the close takes after it is marked as begun: either it sees this one, or this one sees it.
+        self.check_open()?;
+        ends.push(held);
+        Ok(())
+    }
+
+    /// Forgets what has ended by itself.
+    pub(crate) fn forget(&self, held: &Arc<dyn EndsWithBroker>) {
+        self.ends.lock().retain(|known| !Arc::ptr_eq(known, held));
+    }
+
     pub(super) fn close(&self) -> Result<()> {
         // Held to the end: who closes a second time returns when the first time is through.
-        let mut workers = self.background.workers.lock();
+        let mut workers = self.workers.lock();
         if self.is_closed.swap(true, Release) {
             return Ok(());
         }
-        // Background work first, so that nothing checkpoints what is being closed; then what creates new logs.
+        let ends = std::mem::take(&mut *self.ends.lock());
+        ends.iter().for_each(|held| held.end());
+        // Then background work, so that nothing checkpoints what is being closed; then what creates new logs.
         workers.clear();
         self.catalog.end_creations();
         self.dir.end_checkpoints();

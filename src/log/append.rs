@@ -34,17 +34,24 @@ impl Log {
         appended
     }
 
-    /// Appends one batch that is already encoded. It is stamped with the time of the append where the topic says so.
-    pub(crate) fn append_batch(&self, mut batch: EncodedBatch) -> Result<Appended> {
-        let is_unstamped = batch.header().timestamp_type() == TimestampType::Create;
-        assert!(is_unstamped, "only a log stamps the append time");
+    /// Appends batches that are already encoded: all of them or none. They are stamped with the time of the append where the
+    /// topic says so. After a failure they can be appended again.
+    pub(crate) fn append_batches(&self, batches: &mut [EncodedBatch]) -> Result<Appended> {
         self.check_usable()?;
         let now = self.dir.clock.wall();
-        if self.config.timestamp_type == TimestampType::Append {
-            batch.stamp_append_time(now);
+        let mut append_bytes = 0;
+        for batch in batches.iter_mut() {
+            if self.config.timestamp_type == TimestampType::Append {
+                batch.stamp_append_time(now);
+            }
+            encode::check_sizes(batch.bytes().len() as u64, &mut append_bytes, &self.config)?;
         }
-        encode::check_sizes(batch.bytes().len() as u64, &mut 0, &self.config)?;
-        self.append_encoded(&mut [batch], now)
+        self.append_encoded(batches, now)
+    }
+
+    /// How large a batch of this codec may be before compression, so that it surely fits `max.message.bytes`.
+    pub(crate) fn batch_bytes_max(&self, compression: Compression) -> usize {
+        encode::fitting_bytes(&self.config, compression)
     }
 
     fn append_encoded(&self, batches: &mut [EncodedBatch], now: Timestamp) -> Result<Appended> {

@@ -50,7 +50,7 @@ pub(crate) fn encode(
 }
 
 /// How large a batch may be, uncompressed, so that it surely fits `max.message.bytes`: what does not compress grows a bit.
-fn fitting_bytes(config: &TopicConfig, compression: Compression) -> usize {
+pub(crate) fn fitting_bytes(config: &TopicConfig, compression: Compression) -> usize {
     let limit = usize::try_from(config.max_message_bytes).unwrap_or(usize::MAX);
     match compression {
         Compression::None => limit,

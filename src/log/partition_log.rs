@@ -160,7 +160,7 @@ impl Log {
     }
 
     /// Refuses appends and syncs once the log is closed or poisoned.
-    pub(super) fn check_usable(&self) -> Result<()> {
+    pub(crate) fn check_usable(&self) -> Result<()> {
         self.check_open()?;
         match self.poison.get() {
             None => Ok(()),

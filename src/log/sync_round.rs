@@ -21,7 +21,7 @@ impl Log {
     }
 
     /// Returns once everything below `target` is on the device.
-    pub(super) fn sync_to(&self, target: Offset) -> Result<Offset> {
+    pub(crate) fn sync_to(&self, target: Offset) -> Result<Offset> {
         loop {
             let durable = self.durable();
             if durable >= target {
