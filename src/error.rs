@@ -123,6 +123,15 @@ pub enum Error {
         reason: String,
     },
 
+    /// No setting has this name, neither here nor in Kafka.
+    #[error("unknown setting {name:?}{}", did_you_mean(.nearest.as_deref()))]
+    UnknownSetting {
+        /// The name, cut after 100 characters.
+        name: String,
+        /// The known one that is most like it, if any is.
+        nearest: Option<String>,
+    },
+
     /// A record that names one topic was given to a partition of another.
     #[error("a record for topic {record_topic} cannot go to topic {topic}")]
     WrongTopic {
@@ -477,7 +486,7 @@ impl Error {
             Error::InvalidTimestamp { .. } => 32,
             Error::TopicExists { .. } => 36,
             Error::InvalidPartitionCount { .. } | Error::InvalidPartition { .. } => 37,
-            Error::InvalidConfig { .. } => 40,
+            Error::InvalidConfig { .. } | Error::UnknownSetting { .. } => 40,
             Error::Damaged { .. }
             | Error::PartitionOffline { .. }
             | Error::Poisoned { .. }
@@ -513,6 +522,11 @@ impl TryFrom<u32> for PartitionId {
     fn try_from(value: u32) -> Result<PartitionId> {
         PartitionId::from_u32(value).ok_or(Error::InvalidPartition { value, limit: PartitionId::MAX.into() })
     }
+}
+
+/// What an unknown name's error says of the one that was probably meant.
+fn did_you_mean(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |nearest| format!(": did you mean {nearest:?}?"))
 }
 
 /// An error with its sources, on one line: for logs and reports, where nobody walks the chain.

@@ -67,6 +67,7 @@ mod metrics;
 mod offset;
 mod record;
 mod segment;
+mod settings;
 mod signal;
 mod storage;
 mod sync;
