@@ -170,6 +170,26 @@ pub enum Error {
         timestamp: Timestamp,
     },
 
+    /// A [`Partitioner`](crate::Partitioner) chose a partition that the topic does not have.
+    #[error("the partitioner chose partition {partition} of topic {topic}, which has {count}")]
+    InvalidPartitioning {
+        /// The topic's name.
+        topic: String,
+        /// Its answer.
+        partition: u32,
+        /// How many partitions the topic has.
+        count: u32,
+    },
+
+    /// A [`Partitioner`](crate::Partitioner) panicked over a record.
+    #[error("the partitioner of topic {topic} panicked: {reason}")]
+    PartitionerPanicked {
+        /// The topic's name.
+        topic: String,
+        /// What the panic said.
+        reason: String,
+    },
+
     /// A batch, or a record alone in its batch, is over `max.message.bytes`.
     #[error("a batch of {bytes} bytes is over max.message.bytes, {limit}")]
     BatchTooLarge {
@@ -497,6 +517,8 @@ impl Error {
             | Error::WrongTopic { .. }
             | Error::WrongPartition { .. } => 87,
             Error::OffsetsExhausted { .. }
+            | Error::InvalidPartitioning { .. }
+            | Error::PartitionerPanicked { .. }
             | Error::Compress { .. }
             | Error::InvalidFile { .. }
             | Error::UnsupportedVersion { .. }

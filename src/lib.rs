@@ -32,6 +32,7 @@
 //! | open, close, find out what recovery did | [`Broker`], [`BrokerBuilder`], [`BrokerConfig`], [`RecoveryReport`] with its [`PartitionRecovery`]s, [`Metrics`] |
 //! | create, list and describe topics | [`Admin`], [`NewTopic`], [`TopicConfig`], [`TopicDescription`] |
 //! | append, sync, read | [`Topic`], [`Partition`], [`Record`], [`Compression`] |
+//! | choose partitions | [`Partitioner`] with its [`PartitionChoice`]; [`HashPartitioner`], [`ConsistentPartitioner`], [`RoundRobinPartitioner`], [`StickyPartitioner`] |
 //! | look at what was read | [`Batches`], [`RecordBatch`] with its [`TimestampType`] and [`ControlType`], [`BatchRecords`], [`RecordView`], [`Headers`] |
 //! | encode batches yourself | [`BatchBuilder`], [`EncodedBatch`] |
 //! | look into a file | [`Segment`], [`SegmentBatches`] |
@@ -94,5 +95,8 @@ pub use segment::{Batches, Segment, SegmentBatches};
 pub use storage::{
     Access, DiskStorage, Entry, EntryKind, MemoryStorage, Slice, Storage, StorageFile, StorageLock,
 };
-pub use topic::NewTopic;
+pub use topic::{
+    ConsistentPartitioner, HashPartitioner, NewTopic, PartitionChoice, Partitioner, RoundRobinPartitioner,
+    StickyPartitioner,
+};
 pub use uuid::Uuid;

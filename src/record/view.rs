@@ -142,6 +142,11 @@ pub struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
+    /// A header that is not yet in a record's bytes.
+    pub(crate) fn new(name: &'a str, value: Option<&'a [u8]>) -> Header<'a> {
+        Header { name, value }
+    }
+
     /// Its name, not always unique.
     #[must_use]
     pub fn name(&self) -> &'a str {
