@@ -5,7 +5,7 @@
 //! not poison it; what was guarded is poisoned by name instead, where that is needed.
 
 pub(crate) use std::sync::atomic::{
-    AtomicBool, AtomicI64, AtomicU64, AtomicUsize,
+    AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize,
     Ordering::{Acquire, Relaxed, Release, SeqCst},
     fence,
 };

@@ -10,9 +10,9 @@ mod partitioning;
 pub(crate) use catalog::Catalog;
 pub(crate) use entry::TopicEntry;
 pub use new_topic::NewTopic;
-#[expect(unused_imports, reason = "the producer's, which has not moved in yet")]
-pub(crate) use partitioning::choose;
 pub use partitioning::{
     ConsistentPartitioner, HashPartitioner, PartitionChoice, Partitioner, RoundRobinPartitioner,
     StickyPartitioner,
 };
+#[expect(unused_imports, reason = "the producer's, which has not moved in yet")]
+pub(crate) use partitioning::{StickyChoice, choose};

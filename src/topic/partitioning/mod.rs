@@ -12,7 +12,10 @@ mod partitioner;
 
 mod built_in;
 
+mod sticky_choice;
+
 pub use built_in::{ConsistentPartitioner, HashPartitioner, RoundRobinPartitioner, StickyPartitioner};
 pub use choice::PartitionChoice;
 pub use partitioner::Partitioner;
 pub(crate) use partitioner::choose;
+pub(crate) use sticky_choice::StickyChoice;
