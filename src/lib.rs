@@ -29,7 +29,8 @@
 //!
 //! | to | look at |
 //! |---|---|
-//! | open, close, find out what recovery did | [`Broker`], [`BrokerBuilder`], [`BrokerConfig`], [`RecoveryReport`] with its [`PartitionRecovery`]s, [`Metrics`] |
+//! | open, close, find out what recovery did | [`Broker`], [`BrokerBuilder`], [`BrokerConfig`], [`RecoveryReport`] with its [`PartitionRecovery`]s |
+//! | see what it has done | [`Metrics`], [`TopicMetrics`] with its [`PartitionMetrics`] |
 //! | create, list and describe topics | [`Admin`], [`NewTopic`], [`TopicConfig`], [`TopicDescription`] |
 //! | append, sync, read | [`Topic`], [`Partition`], [`Record`], [`Compression`] |
 //! | choose partitions | [`Partitioner`] with its [`PartitionChoice`]; [`HashPartitioner`], [`ConsistentPartitioner`], [`RoundRobinPartitioner`], [`StickyPartitioner`] |
@@ -85,7 +86,7 @@ pub use broker::{Broker, BrokerBuilder, BrokerConfig, Partition, RecoveryReport,
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Corruption, Error, Result};
 pub use log::{Cut, PartitionRecovery, TopicConfig};
-pub use metrics::Metrics;
+pub use metrics::{Metrics, PartitionMetrics, TopicMetrics};
 pub use offset::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicPartition};
 pub use record::{
     BatchBuilder, BatchRecords, BatchRecordsIter, Compression, ControlType, EncodedBatch, Header, Headers,

@@ -93,3 +93,77 @@ impl Metrics {
         self.index_failures += log.index_failures.get();
     }
 }
+
+/// What one topic has taken since the broker was opened, by partition. From [`Topic::metrics`](crate::Topic::metrics).
+///
+/// # Examples
+///
+/// ```
+/// use streamlog::{Broker, NewTopic, Record};
+///
+/// let broker = Broker::in_memory()?;
+/// let orders = broker.admin().create_topic(NewTopic::new("orders").partitions(4))?;
+/// for (number, count) in [(0, 3), (1, 2), (2, 1)] {
+///     orders.partition(number)?.append(&vec![Record::new().value("3 apples"); count])?;
+/// }
+/// let metrics = orders.metrics();
+/// assert_eq!(metrics.records_appended(), 6);
+/// assert_eq!(metrics.partitions[1].records_appended, 2);
+/// assert_eq!(metrics.skew(), 2.0, "half of all in one of four");
+/// # Ok::<(), streamlog::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TopicMetrics {
+    /// By number; an offline one has taken nothing.
+    pub partitions: Vec<PartitionMetrics>,
+}
+
+/// What one partition has taken since the broker was opened. In [`TopicMetrics`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PartitionMetrics {
+    /// Records appended.
+    pub records_appended: u64,
+    /// Bytes appended, as stored.
+    pub bytes_appended: u64,
+}
+
+impl TopicMetrics {
+    /// Records appended to all partitions.
+    #[must_use]
+    pub fn records_appended(&self) -> u64 {
+        self.partitions.iter().map(|partition| partition.records_appended).sum()
+    }
+
+    /// Bytes appended to all partitions, as stored.
+    #[must_use]
+    pub fn bytes_appended(&self) -> u64 {
+        self.partitions.iter().map(|partition| partition.bytes_appended).sum()
+    }
+
+    /// How unevenly the records are spread: those of the partition that took the most, divided by the mean of all
+    /// partitions. 1.0 is even, and the figure of a topic that took nothing; n is everything in one of n partitions.
+    ///
+    /// It counts records appended since the broker was opened, whatever their size and whether they are still there.
+    /// Offline partitions count as ones that took nothing. A figure over few records says little: one record alone is all
+    /// in one partition.
+    #[must_use]
+    pub fn skew(&self) -> f64 {
+        let fullest = self.partitions.iter().map(|partition| partition.records_appended).max().unwrap_or(0);
+        match self.records_appended() {
+            0 => 1.0,
+            all => fullest as f64 * self.partitions.len() as f64 / all as f64,
+        }
+    }
+}
+
+impl PartitionMetrics {
+    /// One partition's numbers.
+    pub(crate) fn of(log: &LogCounters) -> PartitionMetrics {
+        PartitionMetrics {
+            records_appended: log.records_appended.get(),
+            bytes_appended: log.bytes_appended.get(),
+        }
+    }
+}

@@ -6,6 +6,7 @@ use super::partition::Partition;
 use super::shared::Shared;
 use crate::error::Result;
 use crate::log::TopicConfig;
+use crate::metrics::{PartitionMetrics, TopicMetrics};
 use crate::sync::Arc;
 use crate::topic::TopicEntry;
 use crate::uuid::Uuid;
@@ -76,6 +77,14 @@ impl Topic {
     /// All of its partitions, by number; an offline one is its error.
     pub fn partitions(&self) -> impl Iterator<Item = Result<Partition>> {
         (0..self.partition_count()).map(|number| self.partition(number))
+    }
+
+    /// What its partitions have taken since the broker was opened, and how evenly ([`TopicMetrics::skew`]).
+    #[must_use]
+    pub fn metrics(&self) -> TopicMetrics {
+        let log = |number| self.entry.log(number).ok();
+        let taken = |number| log(number).map(|log| PartitionMetrics::of(log.counters())).unwrap_or_default();
+        TopicMetrics { partitions: (0..self.partition_count()).map(taken).collect() }
     }
 }
 

@@ -15,6 +15,7 @@ mod open;
 mod read;
 mod regression;
 mod roll;
+mod skew;
 mod sync;
 mod time;
 mod topics;
