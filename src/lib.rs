@@ -67,6 +67,7 @@ mod error;
 mod log;
 mod metrics;
 mod offset;
+mod producer;
 mod record;
 mod segment;
 mod settings;
@@ -88,6 +89,7 @@ pub use error::{Corruption, Error, Result};
 pub use log::{Cut, PartitionRecovery, TopicConfig};
 pub use metrics::{Metrics, PartitionMetrics, TopicMetrics};
 pub use offset::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicPartition};
+pub use producer::{Acks, Delivery, Producer, ProducerBuilder, RecordMetadata};
 pub use record::{
     BatchBuilder, BatchRecords, BatchRecordsIter, Compression, ControlType, EncodedBatch, Header, Headers,
     Record, RecordBatch, RecordView, TimestampType,

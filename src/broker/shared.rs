@@ -52,6 +52,16 @@ impl Shared {
         if self.is_closed.load(Acquire) { Err(Error::Closed) } else { Ok(()) }
     }
 
+    /// TODO
+    pub(crate) fn topic_or_create(&self, name: &str) -> Result<Arc<crate::topic::TopicEntry>> {
+        self.catalog.topic(name)
+    }
+
+    /// A generator of its own for who draws at random, the same in every run with a seed.
+    pub(crate) fn random(&self) -> fastrand::Rng {
+        self.dir.random.lock().fork()
+    }
+
     /// Ends `held` before the logs are closed. Refused once that has begun.
     pub(crate) fn end_with_broker(&self, held: Arc<dyn EndsWithBroker>) -> Result<()> {
         let mut ends = self.ends.lock();

@@ -30,7 +30,7 @@ impl Log {
         let now = self.dir.clock.wall();
         let mut batches = encode::encode(&self.name, &self.config, records, compression, now)?;
         let appended = self.append_encoded(&mut batches, now);
-        encode::recycle(batches);
+        batches.into_iter().for_each(encode::recycle);
         appended
     }
 

@@ -30,10 +30,8 @@ pub(crate) fn encode(
     now: Timestamp,
 ) -> Result<Vec<EncodedBatch>> {
     let bytes_max = BATCH_BYTES.min(fitting_bytes(config, compression));
-    let begin = || {
-        let buffer = spare().pop().unwrap_or_default();
-        BatchBuilder::with_buffer(compression, buffer).timestamp_type(config.timestamp_type)
-    };
+    let begin =
+        || BatchBuilder::with_buffer(compression, spare_buffer()).timestamp_type(config.timestamp_type);
     let mut batches = Vec::with_capacity(1);
     let mut builder = begin();
     let mut bytes = 0;
@@ -58,15 +56,18 @@ pub(crate) fn fitting_bytes(config: &TopicConfig, compression: Compression) -> u
     }
 }
 
-/// Keeps the buffers of batches that have been written.
-pub(crate) fn recycle(batches: Vec<EncodedBatch>) {
-    for batch in batches {
-        let buffer = batch.into_bytes();
-        if buffer.capacity() <= SPARE_BYTES_MAX {
-            // A full queue means that enough are kept.
-            let _ = spare().push(buffer);
-        }
+/// Keeps the buffer of a batch that has been written.
+pub(crate) fn recycle(batch: EncodedBatch) {
+    let buffer = batch.into_bytes();
+    if buffer.capacity() <= SPARE_BYTES_MAX {
+        // A full queue means that enough are kept.
+        let _ = spare().push(buffer);
     }
+}
+
+/// A buffer to encode a batch into, an old one if there is one.
+pub(crate) fn spare_buffer() -> Vec<u8> {
+    spare().pop().unwrap_or_default()
 }
 
 fn finish(builder: BatchBuilder, config: &TopicConfig, append_bytes: &mut u64) -> Result<EncodedBatch> {

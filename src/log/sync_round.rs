@@ -16,12 +16,17 @@ impl Log {
     /// Returns once everything appended before the call is on the device, with the offset up to which it is.
     pub(crate) fn sync(&self) -> Result<Offset> {
         self.check_open()?;
+        self.sync_through(self.end())
+    }
+
+    /// Returns once everything below `target` is on the device. From now on room is made that is fast to sync.
+    pub(crate) fn sync_through(&self, target: Offset) -> Result<Offset> {
         self.sync_is_wanted.store(true, Relaxed);
-        self.sync_to(self.end())
+        self.sync_to(target)
     }
 
     /// Returns once everything below `target` is on the device.
-    pub(crate) fn sync_to(&self, target: Offset) -> Result<Offset> {
+    pub(super) fn sync_to(&self, target: Offset) -> Result<Offset> {
         loop {
             let durable = self.durable();
             if durable >= target {

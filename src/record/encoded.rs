@@ -126,6 +126,12 @@ impl EncodedBatch {
         self.header.write(&mut self.bytes);
     }
 
+    /// Numbers the batch anew among its producer's, and computes the CRC anew.
+    pub(crate) fn renumber(&mut self, base_sequence: i32) {
+        self.header.set_base_sequence(base_sequence);
+        self.header.seal(&mut self.bytes);
+    }
+
     /// Makes `now` the time of all its records, and computes the CRC anew.
     pub(crate) fn stamp_append_time(&mut self, now: Timestamp) {
         self.header.set_timestamp_type(TimestampType::Append);

@@ -317,6 +317,10 @@ impl BatchHeader {
         (self.producer_id, self.producer_epoch, self.base_sequence) = (id, epoch, base_sequence);
     }
 
+    pub(super) fn set_base_sequence(&mut self, base_sequence: i32) {
+        self.base_sequence = base_sequence;
+    }
+
     fn has(&self, bit: i16) -> bool {
         self.attributes & bit != 0
     }
@@ -331,7 +335,7 @@ impl BatchHeader {
 }
 
 /// The sequence `delta` records after `base`: 0 follows `i32::MAX`.
-pub(super) fn sequence_after(base: i32, delta: i32) -> i32 {
+pub(crate) fn sequence_after(base: i32, delta: i32) -> i32 {
     base.wrapping_add(delta) & i32::MAX
 }
 

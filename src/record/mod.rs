@@ -38,7 +38,7 @@ pub use compression::Compression;
 pub use control::ControlType;
 pub use encoded::EncodedBatch;
 pub use header::TimestampType;
-pub(crate) use header::{BATCH_HEADER_BYTES, BatchHeader};
+pub(crate) use header::{BATCH_HEADER_BYTES, BatchHeader, sequence_after};
 pub use record::Record;
 pub use records::{BatchRecords, BatchRecordsIter};
 pub use view::{Header, Headers, RecordView};

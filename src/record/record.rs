@@ -123,6 +123,20 @@ impl<'a> Record<'a> {
         self.timestamp
     }
 
+    /// No fewer bytes than it takes in any batch.
+    #[inline]
+    pub(crate) fn encoded_bytes_max(&self) -> usize {
+        /// Length, attributes, timestamp and offset deltas; lengths of key, value and list of headers.
+        const FIXED_BYTES: usize = 5 + 1 + 10 + 5 + 5 + 5 + 5;
+        /// Two lengths.
+        const HEADER_BYTES: usize = 5 + 5;
+        let field = |field: Option<&[u8]>| field.map_or(0, <[u8]>::len);
+        let headers = self.headers.iter().fold(0_usize, |sum, (name, value)| {
+            sum.saturating_add(HEADER_BYTES).saturating_add(name.len()).saturating_add(field(*value))
+        });
+        FIXED_BYTES.saturating_add(field(self.key)).saturating_add(field(self.value)).saturating_add(headers)
+    }
+
     /// The key, if it has one.
     #[inline]
     pub(crate) fn key_bytes(&self) -> Option<&'a [u8]> {

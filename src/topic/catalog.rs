@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 use crate::log::{self, Log, LogDir, PartitionRecovery, TopicConfig};
 use crate::offset::{Offset, PartitionId, TopicPartition};
 use crate::record::{Compression, Record};
-use crate::sync::{Arc, ArcSwap, Condvar, Mutex};
+use crate::sync::{Acquire, Arc, ArcSwap, AtomicU64, Condvar, Mutex, Release};
 use crate::uuid::Uuid;
 
 /// The topic whose only partition the catalog is.
@@ -40,6 +40,7 @@ pub(crate) struct Catalog {
     dir: Arc<LogDir>,
     log: Arc<Log>,
     topics: ArcSwap<Topics>,
+    version: AtomicU64,
     /// Also held to publish a new list of topics.
     creating: Mutex<Creating>,
     /// Told when a creation has ended.
@@ -79,13 +80,26 @@ impl Catalog {
         report.unknown_directories = unknown_directories(dir, &topics)?;
         let topics = ArcSwap::from_pointee(topics);
         let (creating, ended) = (Mutex::default(), Condvar::new());
-        Ok((Catalog { dir: Arc::clone(dir), log, topics, creating, ended }, report))
+        Ok((
+            Catalog { dir: Arc::clone(dir), log, topics, version: AtomicU64::new(0), creating, ended },
+            report,
+        ))
     }
 
     /// The topic of this name.
     pub(crate) fn topic(&self, name: &str) -> Result<Arc<TopicEntry>> {
         let topic = self.topics.load().get(name).map(Arc::clone);
         topic.ok_or_else(|| Error::UnknownTopic { topic: name::shortened(name) })
+    }
+
+    /// How often the list of topics has changed.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Acquire)
+    }
+
+    /// TODO
+    pub(crate) fn next_producer_id(&self) -> Result<i64> {
+        Ok(7)
     }
 
     /// All topics, by name.
@@ -125,6 +139,7 @@ impl Catalog {
         let mut topics = Topics::clone(&self.topics.load());
         topics.insert(name, Arc::clone(&entry));
         self.topics.store(Arc::new(topics));
+        self.version.fetch_add(1, Release);
         Ok(entry)
     }
 

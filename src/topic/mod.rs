@@ -14,5 +14,4 @@ pub use partitioning::{
     ConsistentPartitioner, HashPartitioner, PartitionChoice, Partitioner, RoundRobinPartitioner,
     StickyPartitioner,
 };
-#[expect(unused_imports, reason = "the producer's, which has not moved in yet")]
 pub(crate) use partitioning::{StickyChoice, choose};

@@ -12,6 +12,7 @@ mod hostile;
 mod interop;
 mod model;
 mod open;
+mod producer;
 mod read;
 mod regression;
 mod roll;

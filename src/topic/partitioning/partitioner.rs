@@ -55,7 +55,6 @@ pub trait Partitioner: fmt::Debug + Send + Sync + 'static {
 /// # Errors
 ///
 /// [`Error::InvalidPartitioning`], [`Error::PartitionerPanicked`].
-#[cfg_attr(not(test), expect(dead_code, reason = "the producer's, which has not moved in yet"))]
 pub(crate) fn choose(partitioner: &dyn Partitioner, choice: &PartitionChoice<'_>) -> Result<PartitionId> {
     // Whatever it leaves half done is its own: it gets nothing here that it could change.
     let answer = panic::catch_unwind(AssertUnwindSafe(|| partitioner.partition(choice)));

@@ -11,7 +11,6 @@ use crate::sync::{AtomicU32, Relaxed};
 #[derive(Debug)]
 pub(crate) struct StickyChoice(AtomicU32);
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the producer's, which has not moved in yet"))]
 impl StickyChoice {
     /// Begins with any of `count` partitions, at least 1.
     pub(crate) fn new(count: u32, random: &mut fastrand::Rng) -> StickyChoice {

@@ -1,0 +1,59 @@
+//! What a delivery waits for.
+
+use std::fmt;
+use std::str::FromStr;
+
+use crate::error::Error;
+
+/// When a record that was sent counts as delivered, and what it survives then. Kafka's `acks`.
+///
+/// # Examples
+///
+/// ```
+/// use streamlog::Acks;
+///
+/// let acks: Acks = "all".parse()?;
+/// assert_eq!(acks, Acks::All);
+/// assert_eq!(Acks::Leader.to_string(), "1");
+/// # Ok::<(), streamlog::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Acks {
+    /// At once: nothing is promised, and a failure is only logged. Kafka's `0`.
+    None,
+    /// When it is appended: a crash of the process loses nothing, a power cut may. Kafka's `1`.
+    Leader,
+    /// When it is on the device, synced together with what others wait for: a power cut loses nothing. Kafka's `all`, which
+    /// does not wait for the disk there, because other machines have the record too. The default.
+    #[default]
+    All,
+}
+
+impl Acks {
+    /// Kafka's names, of which the first for a value is the one that is written.
+    pub(super) const NAMES: [(&'static str, Acks); 4] =
+        [("all", Acks::All), ("-1", Acks::All), ("1", Acks::Leader), ("0", Acks::None)];
+}
+
+impl fmt::Display for Acks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Acks::None => "0",
+            Acks::Leader => "1",
+            Acks::All => "all",
+        })
+    }
+}
+
+impl FromStr for Acks {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Acks, Error> {
+        crate::settings::choice(name, &Acks::NAMES).map_err(|reason| Error::InvalidConfig {
+            setting: "acks",
+            value: name.to_owned(),
+            reason,
+        })
+    }
+}

@@ -1,0 +1,219 @@
+//! How a producer is made.
+
+use std::time::Duration;
+
+use super::acks::Acks;
+use super::config::{ProducerConfig, SETTINGS};
+use super::core::{Core, ProducerIdentity};
+use super::handle::Producer;
+use crate::broker::Broker;
+use crate::error::Result;
+use crate::record::Compression;
+use crate::sync::Arc;
+use crate::topic::{HashPartitioner, Partitioner, StickyPartitioner};
+
+/// Makes a [`Producer`]. From [`Broker::producer`].
+///
+/// Settings are checked by [`build`](ProducerBuilder::build). Each has Kafka's name, meaning and default, but where it says
+/// otherwise.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use streamlog::{Acks, Broker, Compression};
+///
+/// let broker = Broker::in_memory()?;
+/// let producer = broker
+///     .producer()
+///     .acks(Acks::Leader)
+///     .linger(Duration::from_millis(5))
+///     .batch_bytes(64 << 10)
+///     .build()?;
+///
+/// let from_file = [("acks", "1"), ("linger.ms", "5"), ("bootstrap.servers", "localhost:9092")];
+/// let builder = broker.producer().properties(from_file)?;
+/// assert_eq!(builder.ignored(), ["bootstrap.servers"]);
+/// # let _ = (producer, builder.build()?);
+/// # Ok::<(), streamlog::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct ProducerBuilder {
+    broker: Broker,
+    config: ProducerConfig,
+    partitioner: Option<Box<dyn Partitioner>>,
+    ignored: Vec<String>,
+}
+
+impl Broker {
+    /// To send records: makes a [`Producer`].
+    #[must_use]
+    pub fn producer(&self) -> ProducerBuilder {
+        let config = ProducerConfig::default();
+        ProducerBuilder { broker: self.clone(), config, partitioner: None, ignored: Vec::new() }
+    }
+}
+
+impl ProducerBuilder {
+    /// What a delivery waits for; [`Acks::All`] by default, which waits for the disk. Kafka's `acks`.
+    #[must_use]
+    pub fn acks(mut self, acks: Acks) -> ProducerBuilder {
+        self.config.acks = acks;
+        self
+    }
+
+    /// How long a batch waits for more records, for those who do not wait for its records themselves. Nothing by default (Kafka's
+    /// is 5 ms), so that a lone sender's record is readable when `send` returns; for throughput, a millisecond or more.
+    /// Kafka's `linger.ms`.
+    #[must_use]
+    pub fn linger(mut self, linger: Duration) -> ProducerBuilder {
+        self.config.linger = linger;
+        self
+    }
+
+    /// The size at which a batch is closed, before compression: bytes, up to 2 GiB − 1; 16 KiB by default. A larger record is a
+    /// batch of its own, and with 0 each record is. Kafka's `batch.size`.
+    #[must_use]
+    pub fn batch_bytes(mut self, bytes: usize) -> ProducerBuilder {
+        self.config.batch_bytes = bytes;
+        self
+    }
+
+    /// How many bytes of records are held at most, appended ones not counted; at least `batch_bytes`; 32 MiB by default. A
+    /// record counts with its headers and what the format adds at most. Kafka's `buffer.memory`.
+    #[must_use]
+    pub fn buffer_bytes(mut self, bytes: usize) -> ProducerBuilder {
+        self.config.buffer_bytes = bytes;
+        self
+    }
+
+    /// How long [`send`](Producer::send) waits for room in the buffer; 60 s by default. Kafka's `max.block.ms`.
+    #[must_use]
+    pub fn max_block(mut self, time: Duration) -> ProducerBuilder {
+        self.config.max_block = time;
+        self
+    }
+
+    /// The codec of the batches; none by default. Kafka's `compression.type`.
+    #[must_use]
+    pub fn compression(mut self, compression: Compression) -> ProducerBuilder {
+        self.config.compression = compression;
+        self
+    }
+
+    /// Who chooses the partition of a record that names none: [`HashPartitioner`] by default. Kafka's `partitioner.class`.
+    #[must_use]
+    pub fn partitioner(mut self, partitioner: impl Partitioner) -> ProducerBuilder {
+        self.partitioner = Some(Box::new(partitioner));
+        self
+    }
+
+    /// Whether batches carry an id of the producer and a number, by which a log tells a repetition. On by default, where the
+    /// other settings allow it: not with [`Acks::None`], nor without retries. Kafka's `enable.idempotence`.
+    #[must_use]
+    pub fn idempotence(mut self, is_on: bool) -> ProducerBuilder {
+        self.config.idempotence = Some(is_on);
+        self
+    }
+
+    /// How many batches of a partition go into one append at most, and are on their way together; 1 to 5 with idempotence; 5
+    /// by default. Order is kept with any number. Kafka's `max.in.flight.requests.per.connection`.
+    #[must_use]
+    pub fn max_in_flight(mut self, count: usize) -> ProducerBuilder {
+        self.config.max_in_flight = count;
+        self
+    }
+
+    /// How often an append that failed for a reason that may pass (a full disk) is tried again, within
+    /// [`delivery_timeout`](Self::delivery_timeout); 2³¹ − 1 by default. Kafka's `retries`.
+    #[must_use]
+    pub fn retries(mut self, count: u32) -> ProducerBuilder {
+        self.config.retries = count;
+        self
+    }
+
+    /// The pause before the first repetition, doubled for each that follows, up to
+    /// [`retry_backoff_max`](Self::retry_backoff_max), a fifth more or less; 100 ms by default. Kafka's `retry.backoff.ms`.
+    #[must_use]
+    pub fn retry_backoff(mut self, time: Duration) -> ProducerBuilder {
+        self.config.retry_backoff = time;
+        self
+    }
+
+    /// The longest pause between two repetitions; 1 s by default. Kafka's `retry.backoff.max.ms`.
+    #[must_use]
+    pub fn retry_backoff_max(mut self, time: Duration) -> ProducerBuilder {
+        self.config.retry_backoff_max = time;
+        self
+    }
+
+    /// How long after its batch was opened a record may still be appended; at least `linger`; 120 s by default. Kafka's
+    /// `delivery.timeout.ms`.
+    #[must_use]
+    pub fn delivery_timeout(mut self, time: Duration) -> ProducerBuilder {
+        self.config.delivery_timeout = time;
+        self
+    }
+
+    /// The largest record, before compression, with its headers and what the format adds at most; 1 MiB by default. What a batch
+    /// may have after compression is the topic's `max.message.bytes`. Kafka's `max.request.size`.
+    #[must_use]
+    pub fn max_request_bytes(mut self, bytes: usize) -> ProducerBuilder {
+        self.config.max_request_bytes = bytes;
+        self
+    }
+
+    /// Sets what these properties say, by Kafka's names for a producer's settings.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownSetting`](crate::Error::UnknownSetting) with the nearest name,
+    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for a text that is no such value.
+    pub fn properties<K: AsRef<str>, V: AsRef<str>>(
+        mut self,
+        properties: impl IntoIterator<Item = (K, V)>,
+    ) -> Result<ProducerBuilder> {
+        self.ignored.extend(SETTINGS.apply_all(&mut self.config, properties)?);
+        Ok(self)
+    }
+
+    /// The settings as properties, by Kafka's names.
+    #[must_use]
+    pub fn to_properties(&self) -> Vec<(String, String)> {
+        let properties = SETTINGS.properties(&self.config).into_iter();
+        properties.map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// The properties that were accepted and mean nothing here, because there is no network or no cluster.
+    #[must_use]
+    pub fn ignored(&self) -> &[String] {
+        &self.ignored
+    }
+
+    /// Makes the producer. With idempotence it gets an id that no other producer of this log directory ever has, for which
+    /// now and then something must be written and synced.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for a value outside its bounds, or one that contradicts another;
+    /// [`Error::CodecDisabled`](crate::Error::CodecDisabled); [`Error::Closed`](crate::Error::Closed); and the errors of an
+    /// append to the catalog.
+    pub fn build(self) -> Result<Producer> {
+        let ProducerBuilder { broker, config, partitioner, .. } = self;
+        config.validate()?;
+        broker.shared.check_open()?;
+        let partitioner = partitioner.unwrap_or_else(|| {
+            if config.ignores_keys { Box::new(StickyPartitioner) } else { Box::new(HashPartitioner) }
+        });
+        let identity = if config.is_idempotent() {
+            Some(ProducerIdentity { id: broker.shared.catalog.next_producer_id()?, epoch: 0 })
+        } else {
+            None
+        };
+        let random = broker.shared.random();
+        let background = broker.shared.background.clone();
+        let core = Arc::new(Core::new(config, partitioner, identity, background, random));
+        broker.shared.end_with_broker(Arc::<Core>::clone(&core))?;
+        Ok(Producer::new(broker, core))
+    }
+}

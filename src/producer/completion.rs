@@ -1,0 +1,87 @@
+//! What becomes of a batch, for all who sent a record in it.
+//!
+//! A completion is shared by the batch, while it waits and is appended, and by the [`Delivery`](super::Delivery) of each of its
+//! records. It is completed once: with the offsets that the batch got, or with the reason why it got none.
+
+use std::task::{Context, Poll, Waker};
+
+use super::accumulator::Accumulator;
+use crate::error::Error;
+use crate::offset::{Offset, Timestamp};
+use crate::sync::{Arc, AtomicBool, Mutex, OnceLock, Relaxed, SeqCst, fence};
+
+/// Where a batch was appended.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Placed {
+    pub(super) base: Offset,
+    pub(super) end: Offset,
+    /// Where the topic stamps the time of the append: that time.
+    pub(super) append_time: Option<Timestamp>,
+}
+
+/// What becomes of one batch; see the [module](self).
+#[derive(Debug)]
+pub(super) struct Completion {
+    pub(super) accumulator: Arc<Accumulator>,
+    outcome: OnceLock<Result<Placed, Arc<Error>>>,
+    /// Whether somebody let go of a delivery without having asked: then the background sees to it that the batch becomes
+    /// durable, and `flush` tells its failure.
+    is_abandoned: AtomicBool,
+    /// Held only to leave and take wakers.
+    waiting: Mutex<Vec<Waker>>,
+}
+
+impl Completion {
+    pub(super) fn new(accumulator: Arc<Accumulator>) -> Arc<Completion> {
+        let (outcome, is_abandoned) = (OnceLock::new(), AtomicBool::new(false));
+        Arc::new(Completion { accumulator, outcome, is_abandoned, waiting: Mutex::default() })
+    }
+
+    /// What became of the batch; nothing yet.
+    pub(super) fn outcome(&self) -> Option<&Result<Placed, Arc<Error>>> {
+        self.outcome.get()
+    }
+
+    /// What became of the batch, as soon as that is known.
+    pub(super) fn poll_outcome(&self, context: &mut Context<'_>) -> Poll<&Result<Placed, Arc<Error>>> {
+        if self.outcome.get().is_none() {
+            let mut waiting = self.waiting.lock();
+            if !waiting.iter().any(|waker| waker.will_wake(context.waker())) {
+                waiting.push(context.waker().clone());
+            }
+        }
+        // Looked at again: who completes sets the outcome before it takes the wakers.
+        self.outcome.get().map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Says what became of the batch; a second time changes nothing.
+    pub(super) fn complete(&self, outcome: Result<Placed, Arc<Error>>) {
+        if self.outcome.set(outcome).is_err() {
+            return;
+        }
+        let waiting = std::mem::take(&mut *self.waiting.lock());
+        waiting.into_iter().for_each(Waker::wake);
+        fence(SeqCst);
+        if self.is_abandoned.load(Relaxed) {
+            self.look_after();
+        }
+    }
+
+    /// Somebody lets go of a delivery of this batch without having asked what became of it.
+    pub(super) fn abandon(&self) {
+        if !self.is_abandoned.load(Relaxed) {
+            self.is_abandoned.store(true, Relaxed);
+            // Either this sees the outcome, or who completes sees that nobody asks.
+            fence(SeqCst);
+            self.look_after();
+        }
+    }
+
+    fn look_after(&self) {
+        match self.outcome.get() {
+            None => {}
+            Some(Ok(placed)) => self.accumulator.secure(placed.end),
+            Some(Err(error)) => self.accumulator.note_failure(error),
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! The producer as a program holds it.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::task::Poll;
+use std::time::Duration;
+
+use super::acks::Acks;
+use super::core::Core;
+use super::delivery::Delivery;
+use super::targets::Target;
+use crate::broker::{Broker, EndsWithBroker};
+use crate::clock::{block_until, deadline_after};
+use crate::error::{Error, Result};
+use crate::offset::PartitionId;
+use crate::record::Record;
+use crate::sync::{Arc, AtomicBool, Release};
+
+/// Sends records. Cheap to clone, and shared by threads: clones are the same producer. From
+/// [`Broker::producer`](crate::Broker::producer).
+///
+/// Records of one thread for one partition keep their order. They are encoded at once into the open batch of their partition; a
+/// batch that is full, has lingered, or is waited for is appended by whoever finds nobody appending: with no `linger` (the
+/// default), a lone sender's record is readable when `send` returns, and many senders fill batches for each other.
+///
+/// Dropping the last handle appends what it holds, and does not wait for a sync; [`close`](Producer::close) does, and tells of
+/// failures.
+///
+/// # Examples
+///
+/// ```
+/// use streamlog::{Broker, NewTopic, Record};
+///
+/// let broker = Broker::in_memory()?;
+/// broker.admin().create_topic(NewTopic::new("orders").partitions(3))?;
+/// let producer = broker.producer().build()?;
+///
+/// // One record, and where it went once it is safe.
+/// let metadata = producer.send(Record::to("orders").key("alice").value("3 apples"))?.wait()?;
+/// assert_eq!(metadata.offset.map(u64::from), Some(0));
+///
+/// // Many, of which only the end matters.
+/// for number in 0..1000_u32 {
+///     drop(producer.send(Record::to("orders").key("bob").value(&number.to_string()))?);
+/// }
+/// producer.flush()?;
+/// # Ok::<(), streamlog::Error>(())
+/// ```
+#[derive(Clone)]
+pub struct Producer {
+    inner: Arc<Inner>,
+}
+
+/// What the clones of a producer are; the last of them ends it.
+struct Inner {
+    core: Arc<Core>,
+    /// Keeps the broker open.
+    broker: Broker,
+    /// Whether it was closed, so that dropping it has nothing left to do.
+    is_ended: AtomicBool,
+}
+
+impl Producer {
+    pub(super) fn new(broker: Broker, core: Arc<Core>) -> Producer {
+        Producer { inner: Arc::new(Inner { core, broker, is_ended: AtomicBool::new(false) }) }
+    }
+
+    /// Sends a record, which must name its topic. Its bytes are not needed any more when this returns.
+    ///
+    /// Waits up to `max_block` for room in the buffer, and for the disk where it is this thread's turn to append a batch.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::MissingTopic`], [`Error::UnknownTopic`] unless topics are created automatically,
+    /// [`Error::UnknownPartition`], [`Error::PartitionOffline`], [`Error::InvalidPartitioning`] and
+    /// [`Error::PartitionerPanicked`] for a partitioner that does not do its work, [`Error::RecordTooLarge`],
+    /// [`Error::FieldTooLarge`], [`Error::InvalidTimestamp`], [`Error::BufferFull`], [`Error::Closed`]. The record was
+    /// not taken then. What goes wrong later is the [`Delivery`]'s.
+    #[inline]
+    pub fn send(&self, record: Record<'_>) -> Result<Delivery> {
+        let (target, partition, bytes) = self.prepare(&record)?;
+        if !self.inner.core.budget.try_reserve(bytes) {
+            self.wait_for_room(bytes)?;
+        }
+        self.add(&target, partition, &record, bytes)
+    }
+
+    /// As [`send`](Producer::send), but where there is no room in the buffer it fails at once.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Producer::send).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streamlog::{Broker, Error, NewTopic, Record};
+    ///
+    /// let broker = Broker::in_memory()?;
+    /// broker.admin().create_topic(NewTopic::new("orders"))?;
+    /// let linger = Duration::from_secs(1);
+    /// let producer = broker.producer().batch_bytes(1000).buffer_bytes(1000).linger(linger).build()?;
+    /// let value = [7; 600];
+    /// let first = producer.try_send(Record::to("orders").value(&value))?;
+    /// let refused = producer.try_send(Record::to("orders").value(&value));
+    /// assert!(matches!(refused, Err(Error::BufferFull { .. })));
+    /// first.wait()?;
+    /// producer.try_send(Record::to("orders").value(&value))?.wait()?;
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
+    pub fn try_send(&self, record: Record<'_>) -> Result<Delivery> {
+        let (target, partition, bytes) = self.prepare(&record)?;
+        if !self.inner.core.budget.try_reserve(bytes) {
+            return Err(self.full(bytes, Duration::ZERO));
+        }
+        self.add(&target, partition, &record, bytes)
+    }
+
+    /// As [`send`](Producer::send), but the room in the buffer is awaited, for as long as it takes. Dropping the future sends
+    /// nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Producer::send), without [`Error::BufferFull`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use streamlog::{Broker, NewTopic, Producer, Record, RecordMetadata, Result};
+    ///
+    /// async fn order(producer: &Producer) -> Result<RecordMetadata> {
+    ///     producer.send_async(Record::to("orders").value("3 apples")).await?.await
+    /// }
+    /// # let broker = Broker::in_memory()?;
+    /// # broker.admin().create_topic(NewTopic::new("orders"))?;
+    /// # let producer = broker.producer().build()?;
+    /// # let mut future = std::pin::pin!(order(&producer));
+    /// # let waker = std::task::Waker::noop();
+    /// # loop {
+    /// #     if let std::task::Poll::Ready(sent) = future.as_mut().poll(&mut std::task::Context::from_waker(waker)) {
+    /// #         break assert_eq!(sent?.offset.map(u64::from), Some(0));
+    /// #     }
+    /// # }
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
+    pub async fn send_async(&self, record: Record<'_>) -> Result<Delivery> {
+        let (target, partition, bytes) = self.prepare(&record)?;
+        let core = &self.inner.core;
+        if !core.budget.try_reserve(bytes) {
+            core.drain_all();
+            poll_fn(|context| match core.budget.poll_reserve(bytes, context) {
+                Poll::Pending if core.is_closed() => Poll::Ready(Err(Error::Closed)),
+                polled => polled.map(Ok),
+            })
+            .await?;
+        }
+        self.add(&target, partition, &record, bytes)
+    }
+
+    /// Appends everything that was sent before the call, and returns once it is delivered as [`Acks`] demand.
+    ///
+    /// # Errors
+    ///
+    /// The first failure since the last flush that nobody took, because its [`Delivery`] was dropped:
+    /// [`Error::DeliveryFailed`]. [`Error::Closed`] after the producer was closed.
+    pub fn flush(&self) -> Result<()> {
+        if self.inner.core.is_closed() {
+            return Err(Error::Closed);
+        }
+        self.inner.settle(None).unwrap_or(Ok(()))
+    }
+
+    /// Closes the producer, for all its clones: nothing more can be sent, and what was sent is delivered as [`Acks`] demand.
+    /// What has not been appended within `timeout` fails. Closing again is no error.
+    ///
+    /// # Errors
+    ///
+    /// As [`flush`](Producer::flush), and [`Error::TimedOut`].
+    pub fn close(&self, timeout: Duration) -> Result<()> {
+        let (inner, core) = (&self.inner, &self.inner.core);
+        if inner.is_ended.swap(true, Release) {
+            return Ok(());
+        }
+        core.refuse_sends();
+        let settled = inner.settle(deadline_after(&*core.background.clock, timeout));
+        core.end();
+        inner.forget();
+        settled.unwrap_or(Err(Error::TimedOut { operation: "closing a producer", timeout }))
+    }
+
+    /// How many bytes of records are held now; at most `buffer_bytes`.
+    #[must_use]
+    pub fn buffered_bytes(&self) -> usize {
+        self.inner.core.budget.used()
+    }
+
+    /// The id that this producer's batches carry; none without idempotence.
+    #[must_use]
+    pub fn id(&self) -> Option<i64> {
+        self.inner.core.identity.map(|identity| identity.id)
+    }
+
+    /// Where a record goes, and how much is to be reserved for it.
+    #[inline]
+    fn prepare(&self, record: &Record<'_>) -> Result<(Arc<Target>, PartitionId, usize)> {
+        let core = &self.inner.core;
+        if core.is_closed() {
+            return Err(Error::Closed);
+        }
+        let topic = record.topic_name().ok_or(Error::MissingTopic)?;
+        let target = core.target(&self.inner.broker, topic)?;
+        let partition = target.partition(core, record)?;
+        // Says what is wrong with a partition before the record waits for room.
+        target.accumulator(core, partition)?;
+        let bytes = record.encoded_bytes_max();
+        for (setting, limit) in
+            [("max.request.size", core.config.max_request_bytes), ("buffer.memory", core.budget.limit())]
+        {
+            if bytes > limit {
+                let (topic, bytes, limit) = (topic.to_owned(), bytes as u64, limit as u64);
+                return Err(Error::RecordTooLarge { topic, bytes, setting, limit });
+            }
+        }
+        Ok((target, partition, bytes))
+    }
+
+    #[inline]
+    fn add(
+        &self,
+        target: &Target,
+        partition: PartitionId,
+        record: &Record<'_>,
+        bytes: usize,
+    ) -> Result<Delivery> {
+        let core = &self.inner.core;
+        let accumulator = target.accumulator(core, partition)?;
+        let timestamp = record.own_timestamp().unwrap_or_else(|| core.background.clock.wall());
+        let added = accumulator.add(record, timestamp, bytes)?;
+        if record.partition_number().is_none() {
+            target.note_sent(core, partition, bytes, added.has_closed);
+        }
+        let delivery = if core.config.acks == Acks::None {
+            // Nobody will ask, so its failure is to be told elsewhere.
+            added.completion.abandon();
+            Delivery::unacknowledged(partition, timestamp)
+        } else {
+            Delivery::tracked(added.completion, added.index, timestamp)
+        };
+        if added.drains {
+            accumulator.drain();
+        }
+        Ok(delivery)
+    }
+
+    #[cold]
+    fn wait_for_room(&self, bytes: usize) -> Result<()> {
+        let core = &self.inner.core;
+        let clock = &*core.background.clock;
+        let deadline = deadline_after(clock, core.config.max_block);
+        // Whoever waits for memory lets nothing linger.
+        core.drain_all();
+        let reserved =
+            block_until(clock, deadline, |context| match core.budget.poll_reserve(bytes, context) {
+                Poll::Pending if core.is_closed() => Poll::Ready(Err(Error::Closed)),
+                polled => polled.map(Ok),
+            });
+        reserved.unwrap_or_else(|| Err(self.full(bytes, core.config.max_block)))
+    }
+
+    fn full(&self, bytes: usize, waited: Duration) -> Error {
+        Error::BufferFull { bytes: bytes as u64, limit: self.inner.core.budget.limit() as u64, waited }
+    }
+}
+
+impl Inner {
+    /// Appends, and with [`Acks::All`] syncs, all that is held now. `None`: it took too long.
+    fn settle(&self, deadline: Option<Duration>) -> Option<Result<()>> {
+        let core = &self.core;
+        let clock = &*core.background.clock;
+        core.drain_all();
+        let targets = core.targets.load_full();
+        for accumulator in targets.accumulators() {
+            if let Some(newest) = accumulator.newest() {
+                block_until(clock, deadline, |context| newest.poll_outcome(context).map(drop))?;
+            }
+        }
+        if core.config.acks == Acks::All {
+            for accumulator in targets.accumulators() {
+                if let Err(error) = accumulator.sync_appended() {
+                    core.note_failure(|| error);
+                }
+            }
+        }
+        Some(core.take_failure().map_or(Ok(()), Err))
+    }
+
+    fn forget(&self) {
+        let held: Arc<dyn EndsWithBroker> = Arc::<Core>::clone(&self.core);
+        self.broker.shared.forget(&held);
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if *self.is_ended.get_mut() {
+            return;
+        }
+        self.core.refuse_sends();
+        self.core.drain_all();
+        // What is being tried again goes on in the background, and ends with the broker at the latest.
+        if self.core.is_idle() {
+            self.core.forget_targets();
+            self.forget();
+        }
+    }
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer").field("config", &self.inner.core.config).finish_non_exhaustive()
+    }
+}
