@@ -73,6 +73,23 @@ impl BatchRecords {
         self.count == 0
     }
 
+    /// Takes the first `count` records off the front, or all if there are fewer. Both halves share the bytes.
+    ///
+    /// Costs a step from length to length for each record taken, and no look at its fields.
+    #[allow(dead_code, reason = "a consumer cuts what one poll yields with it")]
+    pub(crate) fn split_to(&mut self, count: usize) -> BatchRecords {
+        let front = BatchRecords { records: self.records.clone(), count: count.min(self.count), ..*self };
+        self.count -= front.count;
+        if !self.is_empty() {
+            let mut cursor = Cursor::new(&self.records, self.start);
+            for _ in 0..front.count {
+                cursor.skip_record().expect("every record was checked");
+            }
+            self.start = self.records.len() - cursor.left();
+        }
+        front
+    }
+
     /// The records, in the order of their offsets.
     #[must_use]
     pub fn iter(&self) -> BatchRecordsIter<'_> {
@@ -181,6 +198,42 @@ mod tests {
             let records = batch(4).starting_at(Offset::from(u32::from(from))).records().unwrap();
             assert_eq!(values(&records), (from..4).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn a_front_that_is_taken_off_and_what_is_left_are_the_whole() {
+        for from in 0..=5_u8 {
+            for count in 0..=6 {
+                let whole = batch(5).starting_at(Offset::from(u32::from(from))).records().unwrap();
+                let mut rest = whole.clone();
+                let front = rest.split_to(count);
+                assert_eq!(front.len(), count.min(5 - usize::from(from)));
+                assert_eq!([values(&front), values(&rest)].concat(), values(&whole));
+                let offsets = |records: &BatchRecords| records.iter().map(|record| record.offset()).last();
+                assert!(rest.is_empty() || offsets(&rest) == offsets(&whole));
+                let bytes = |records: &BatchRecords| records.records.as_ptr_range();
+                assert_eq!(bytes(&front), bytes(&rest), "nothing is copied");
+            }
+        }
+    }
+
+    #[test]
+    fn a_front_is_taken_off_again_and_again() {
+        let mut rest = batch(7).records().unwrap();
+        let fronts: Vec<_> = (0..4).map(|_| values(&rest.split_to(2))).collect();
+        assert_eq!(fronts, [&[0, 1][..], &[2, 3], &[4, 5], &[6]]);
+        assert!(rest.is_empty() && rest.split_to(1).is_empty());
+    }
+
+    #[test]
+    fn a_record_is_copied_out_of_the_loop_that_found_it() {
+        fn first(records: &BatchRecords) -> Option<RecordView<'_>> {
+            let found = records.iter().next()?;
+            let copy = found;
+            assert_eq!(found.offset(), copy.offset());
+            Some(copy)
+        }
+        assert_eq!(first(&batch(1).records().unwrap()).unwrap().value(), Some(&[0][..]));
     }
 
     #[test]

@@ -252,6 +252,13 @@ impl<'a> Cursor<'a> {
         })
     }
 
+    /// Passes over one record along its length, and reads none of its fields.
+    #[inline]
+    pub(super) fn skip_record(&mut self) -> Result<(), Corruption> {
+        let length = self.varint()?;
+        self.take("record", length).map(drop)
+    }
+
     /// Takes one record and reads its headers too.
     #[inline]
     pub(super) fn whole_record(&mut self, origin: &Origin) -> Result<RecordView<'a>, Corruption> {
