@@ -127,7 +127,8 @@ pub struct BatchRecordsIter<'a> {
 impl<'a> Iterator for BatchRecordsIter<'a> {
     type Item = RecordView<'a>;
 
-    #[inline]
+    // As for what it calls.
+    #[inline(always)]
     fn next(&mut self) -> Option<RecordView<'a>> {
         self.count = self.count.checked_sub(1)?;
         self.cursor.record(&self.origin).ok()

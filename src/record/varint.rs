@@ -60,7 +60,11 @@ pub(super) fn put_length(room: &mut &mut [u8], length: usize) {
 pub(super) fn take_varint(rest: &mut &[u8]) -> Option<i32> {
     let groups = match take_short(rest) {
         Some(groups) => groups,
-        None => u32::try_from(take_groups(rest, u32::BITS)?).ok()?,
+        None => {
+            let (groups, tail) = take_groups(rest, u32::BITS)?;
+            *rest = tail;
+            u32::try_from(groups).ok()?
+        }
     };
     Some((groups >> 1).cast_signed() ^ -(groups & 1).cast_signed())
 }
@@ -70,7 +74,11 @@ pub(super) fn take_varint(rest: &mut &[u8]) -> Option<i32> {
 pub(super) fn take_varlong(rest: &mut &[u8]) -> Option<i64> {
     let groups = match take_short(rest) {
         Some(groups) => u64::from(groups),
-        None => take_groups(rest, u64::BITS)?,
+        None => {
+            let (groups, tail) = take_groups(rest, u64::BITS)?;
+            *rest = tail;
+            groups
+        }
     };
     Some((groups >> 1).cast_signed() ^ -(groups & 1).cast_signed())
 }
@@ -143,15 +151,17 @@ fn take_short(rest: &mut &[u8]) -> Option<u32> {
     None
 }
 
-/// A number of any length up to `bits` bits.
+/// A number of any length up to `bits` bits, and what lies behind it.
+///
+/// By value, because a caller whose slice was lent to a call that is not inlined keeps it in memory rather than in
+/// registers, and pays for that at every short number too.
 #[cold]
-fn take_groups(rest: &mut &[u8], bits: u32) -> Option<u64> {
+fn take_groups(mut rest: &[u8], bits: u32) -> Option<(u64, &[u8])> {
     let mut value = 0_u64;
     let mut shift = 0;
-    let mut bytes = *rest;
     while shift < bits {
-        let (&byte, tail) = bytes.split_first()?;
-        bytes = tail;
+        let (&byte, tail) = rest.split_first()?;
+        rest = tail;
         let group = u64::from(byte & GROUP);
         let room_bits = bits - shift;
         if room_bits < GROUP_BITS && group >> room_bits != 0 {
@@ -160,8 +170,7 @@ fn take_groups(rest: &mut &[u8], bits: u32) -> Option<u64> {
         value |= group << shift;
         shift += GROUP_BITS;
         if byte < MORE {
-            *rest = bytes;
-            return Some(value);
+            return Some((value, rest));
         }
     }
     None
