@@ -4,22 +4,15 @@
 //! about [`BATCH_BYTES`], so that encoding, checksum and write each find the bytes in the cache, whatever the size of
 //! the call; a few of them go out in each write.
 
-use crossbeam::queue::ArrayQueue;
-
 use super::config::TopicConfig;
 use crate::error::{Error, Result};
 use crate::offset::{Timestamp, TopicPartition};
-use crate::record::{BatchBuilder, Compression, EncodedBatch, Record};
-use crate::sync::OnceLock;
+use crate::record::{BatchBuilder, Compression, EncodedBatch, Record, spare};
 
 /// The size at which a batch is closed, uncompressed.
 const BATCH_BYTES: usize = 64 << 10;
 /// What a codec may add to any input: headers and checksums.
 const GROWTH_BYTES: usize = 64;
-/// Buffers kept for the next append, by the whole process.
-const SPARE_BUFFERS: usize = 32;
-/// Larger buffers are freed rather than kept.
-const SPARE_BYTES_MAX: usize = 2 * BATCH_BYTES;
 
 /// Encodes `records` for a partition; those without a timestamp get `now`.
 pub(crate) fn encode(
@@ -31,7 +24,7 @@ pub(crate) fn encode(
 ) -> Result<Vec<EncodedBatch>> {
     let bytes_max = BATCH_BYTES.min(fitting_bytes(config, compression));
     let begin =
-        || BatchBuilder::with_buffer(compression, spare_buffer()).timestamp_type(config.timestamp_type);
+        || BatchBuilder::with_buffer(compression, spare::take()).timestamp_type(config.timestamp_type);
     let mut batches = Vec::with_capacity(1);
     let mut builder = begin();
     let mut bytes = 0;
@@ -56,18 +49,12 @@ pub(crate) fn fitting_bytes(config: &TopicConfig, compression: Compression) -> u
     }
 }
 
-/// Keeps the buffer of a batch that has been written.
+/// Keeps the buffer of a batch that has been written. That of a compressed one is too small for the next records, and what
+/// it was compressed from was kept already.
 pub(crate) fn recycle(batch: EncodedBatch) {
-    let buffer = batch.into_bytes();
-    if buffer.capacity() <= SPARE_BYTES_MAX {
-        // A full queue means that enough are kept.
-        let _ = spare().push(buffer);
+    if batch.header().compression() == Compression::None {
+        spare::give(batch.into_bytes());
     }
-}
-
-/// A buffer to encode a batch into, an old one if there is one.
-pub(crate) fn spare_buffer() -> Vec<u8> {
-    spare().pop().unwrap_or_default()
 }
 
 fn finish(builder: BatchBuilder, config: &TopicConfig, append_bytes: &mut u64) -> Result<EncodedBatch> {
@@ -105,9 +92,4 @@ fn check_place(name: &TopicPartition, record: &Record<'_>) -> Result<()> {
         }),
         _ => Ok(()),
     }
-}
-
-fn spare() -> &'static ArrayQueue<Vec<u8>> {
-    static SPARE: OnceLock<ArrayQueue<Vec<u8>>> = OnceLock::new();
-    SPARE.get_or_init(|| ArrayQueue::new(SPARE_BUFFERS))
 }

@@ -27,7 +27,7 @@ mod writer;
 
 pub use config::TopicConfig;
 pub(crate) use create::create;
-pub(crate) use encode::{recycle, spare_buffer};
+pub(crate) use encode::recycle;
 pub(crate) use log_dir::{LogDir, LogDirConfig};
 pub(crate) use partition_log::Log;
 pub(crate) use recovery::open;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::acks::Acks;
 use crate::error::{Error, Result};
-use crate::record::{BatchBuilder, Compression};
+use crate::record::{BatchBuilder, Compression, spare};
 use crate::settings::{Setting, Settings, boolean, choice, choice_text, millis, millis_text, whole};
 
 /// Kafka's bound, from the number of batches that a broker remembers of each producer.
@@ -69,7 +69,7 @@ impl Default for ProducerConfig {
 impl ProducerConfig {
     /// A builder of the next batch.
     pub(super) fn builder(&self) -> BatchBuilder {
-        BatchBuilder::with_buffer(self.compression, crate::log::spare_buffer())
+        BatchBuilder::with_buffer(self.compression, spare::take())
     }
 
     /// Whether batches are numbered.

@@ -4,11 +4,12 @@
 //! turns a codec that is not built in into [`Error::CodecDisabled`]. Batches of a codec that is not built in are still
 //! stored, moved and checked: only their records cannot be read.
 //!
-//! Invariants: what comes out of `decompress` is never larger than the limit it was given, and no codec allocates more
+//! Invariants: a level was checked before it comes to a codec; what comes out of `decompress` is never larger than the limit it was given, and no codec allocates more
 //! than a small multiple of what it has really seen because of a length that it has only read.
 
 use std::fmt;
 use std::io;
+use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use crate::error::{Corruption, Error};
@@ -44,6 +45,9 @@ pub enum Compression {
     /// zstd: small, and still fast.
     Zstd,
 }
+
+/// The levels of zstd, as the library and Kafka have them.
+const ZSTD_LEVELS: RangeInclusive<i32> = -131_072..=22;
 
 impl Compression {
     /// Every codec, by its number in the batch's attributes.
@@ -89,21 +93,48 @@ impl Compression {
         Self::ALL.get(usize::from(codec)).copied().ok_or(Corruption::UnknownCodec { codec })
     }
 
-    /// Appends `input`, compressed, to `output`.
-    pub(crate) fn compress(self, input: &[u8], output: &mut Vec<u8>) -> Result<(), Error> {
-        let done: io::Result<()> = match self {
+    /// Refuses a level that the codec does not have, by the name of Kafka's setting for it.
+    pub(crate) fn check_level(self, level: i32) -> Result<(), Error> {
+        let (setting, is_known, reason) = match self {
+            Compression::Gzip => {
+                ("compression.gzip.level", matches!(level, -1 | 1..=9), "must be -1 or 1 to 9")
+            }
+            Compression::Zstd => {
+                ("compression.zstd.level", ZSTD_LEVELS.contains(&level), "must be -131072 to 22")
+            }
+            Compression::Lz4 => ("compression.lz4.level", false, "this lz4 has no levels"),
+            Compression::Snappy => ("compression.snappy.level", false, "snappy has no levels"),
+            Compression::None => ("compression.none.level", false, "no codec, so no levels"),
+        };
+        let refusal =
+            || Error::InvalidConfig { setting, value: level.to_string(), reason: reason.to_owned() };
+        if is_known { Ok(()) } else { Err(refusal()) }
+    }
+
+    /// Compresses `input` to the front of `room`, and gives how many bytes that took.
+    ///
+    /// The room grows where it must and never shrinks, so that one that is kept is cleared once and not for each batch. The
+    /// level is one that was checked, or none for the codec's default.
+    pub(super) fn compress(
+        self,
+        level: Option<i32>,
+        input: &[u8],
+        room: &mut Vec<u8>,
+    ) -> Result<usize, Error> {
+        debug_assert!(level.is_none_or(|level| self.check_level(level).is_ok()));
+        let done: io::Result<usize> = match self {
             Compression::None => {
-                output.extend_from_slice(input);
-                Ok(())
+                room_at(room, 0, input.len()).copy_from_slice(input);
+                Ok(input.len())
             }
             #[cfg(feature = "gzip")]
-            Compression::Gzip => super::gzip::compress(input, output),
+            Compression::Gzip => super::gzip::compress(level, input, room),
             #[cfg(feature = "snappy")]
-            Compression::Snappy => super::snappy::compress(input, output),
+            Compression::Snappy => super::snappy::compress(input, room),
             #[cfg(feature = "lz4")]
-            Compression::Lz4 => super::lz4::compress(input, output),
+            Compression::Lz4 => super::lz4::compress(input, room),
             #[cfg(feature = "zstd")]
-            Compression::Zstd => super::zstd::compress(input, output),
+            Compression::Zstd => super::zstd::compress(level, input, room),
             #[allow(unreachable_patterns, reason = "reached where a codec is not built in")]
             absent => return Err(Error::CodecDisabled { codec: absent.name() }),
         };
@@ -133,6 +164,22 @@ impl Compression {
         };
         Err(Error::InvalidBatch { source })
     }
+}
+
+/// `bytes` bytes of `room` from `start` on, made where they are not there yet.
+pub(super) fn room_at(room: &mut Vec<u8>, start: usize, bytes: usize) -> &mut [u8] {
+    let end = start + bytes;
+    if room.len() < end {
+        room.resize(end, 0);
+    }
+    room.get_mut(start..end).unwrap_or_default()
+}
+
+/// Writes `bytes` into `room` at `end`, and moves that.
+#[cfg(any(feature = "lz4", feature = "snappy"))]
+pub(super) fn put(room: &mut Vec<u8>, end: &mut usize, bytes: &[u8]) {
+    room_at(room, *end, bytes.len()).copy_from_slice(bytes);
+    *end += bytes.len();
 }
 
 impl fmt::Display for Compression {
@@ -170,14 +217,19 @@ mod tests {
         inputs
     }
 
+    /// Compressed into a room that was used before.
+    fn compressed(codec: Compression, level: Option<i32>, input: &[u8]) -> Vec<u8> {
+        let mut room = vec![0xee; 100];
+        let bytes = codec.compress(level, input, &mut room).unwrap();
+        room.truncate(bytes);
+        room
+    }
+
     #[test]
     fn what_is_compressed_comes_back() {
         for codec in Compression::ALL.into_iter().filter(|codec| codec.is_available()) {
             for input in inputs() {
-                let mut output = b"before".to_vec();
-                codec.compress(&input, &mut output).unwrap();
-                let stream = output.strip_prefix(b"before").unwrap();
-                let read = codec.decompress(stream, input.len()).unwrap();
+                let read = codec.decompress(&compressed(codec, None, &input), input.len()).unwrap();
                 assert!(read[..] == input[..], "{codec}");
             }
         }
@@ -187,8 +239,7 @@ mod tests {
     fn output_over_the_limit_is_refused() {
         for codec in Compression::ALL.into_iter().filter(|codec| codec.is_available()) {
             for input in inputs().into_iter().filter(|input| !input.is_empty()) {
-                let mut stream = Vec::new();
-                codec.compress(&input, &mut stream).unwrap();
+                let stream = compressed(codec, None, &input);
                 for limit in [0, input.len() / 2, input.len() - 1] {
                     let error = codec.decompress(&stream, limit).unwrap_err();
                     let expected = Corruption::DecompressedTooLarge { limit: limit as u64 };
@@ -202,8 +253,7 @@ mod tests {
     fn a_stream_cut_short_is_refused() {
         for codec in Compression::ALL.into_iter().filter(|codec| codec.is_available()).skip(1) {
             let input: Vec<u8> = b"streamlog ".iter().copied().cycle().take(40_000).collect();
-            let mut stream = Vec::new();
-            codec.compress(&input, &mut stream).unwrap();
+            let stream = compressed(codec, None, &input);
             for cut in 1..stream.len() {
                 let read = codec.decompress(&stream[..cut], 1 << 20);
                 // Xerial streams have no end mark, so a cut between two blocks shows only as records that are missing.
@@ -213,11 +263,83 @@ mod tests {
     }
 
     #[test]
+    fn a_level_changes_the_size_and_not_what_comes_back() {
+        let mut random = fastrand::Rng::with_seed(7);
+        let words = ["apples", "pears", "order", "payment", "accepted", "refused", "customer", "alice"];
+        let input = (0..10_000).map(|_| words[random.usize(..words.len())]).collect::<String>().into_bytes();
+        let sized = |codec: Compression, level| {
+            let stream = compressed(codec, level, &input);
+            assert!(codec.decompress(&stream, input.len()).unwrap()[..] == input[..], "{codec} {level:?}");
+            stream.len()
+        };
+        // Back and forth, so that a kept encoder has to change its level.
+        if Compression::Gzip.is_available() {
+            let [fast, usual, small] = [1, 6, 9].map(|level| sized(Compression::Gzip, Some(level)));
+            assert!(small < usual && usual < fast, "{small} {usual} {fast}");
+            assert_eq!([sized(Compression::Gzip, None), sized(Compression::Gzip, Some(-1))], [usual; 2]);
+            assert_eq!(sized(Compression::Gzip, Some(1)), fast);
+        }
+        if Compression::Zstd.is_available() {
+            let [fastest, fast, usual, small] =
+                [-100, 1, 3, 19].map(|level| sized(Compression::Zstd, Some(level)));
+            assert!(small < usual && usual < fast && fast < fastest, "{small} {usual} {fast} {fastest}");
+            assert_eq!(sized(Compression::Zstd, None), usual);
+            assert_eq!(sized(Compression::Zstd, Some(-100)), fastest);
+        }
+    }
+
+    #[test]
+    fn a_level_that_a_codec_does_not_have_is_named_with_its_limits() {
+        let known = |codec: Compression, levels: &[i32]| {
+            levels.iter().for_each(|&level| codec.check_level(level).unwrap());
+        };
+        known(Compression::Gzip, &[-1, 1, 9]);
+        known(Compression::Zstd, &[-131_072, -1, 0, 22]);
+        let refused = |codec: Compression, level: i32, text: &str| {
+            assert_eq!(codec.check_level(level).unwrap_err().to_string(), text);
+        };
+        for level in [-2, 0, 10, i32::MIN, i32::MAX] {
+            let text = format!("invalid value {level} for compression.gzip.level: must be -1 or 1 to 9");
+            refused(Compression::Gzip, level, &text);
+        }
+        for level in [-131_073, 23] {
+            let text = format!("invalid value {level} for compression.zstd.level: must be -131072 to 22");
+            refused(Compression::Zstd, level, &text);
+        }
+        refused(Compression::Lz4, 9, "invalid value 9 for compression.lz4.level: this lz4 has no levels");
+        for codec in [Compression::None, Compression::Snappy] {
+            assert!(matches!(codec.check_level(1), Err(Error::InvalidConfig { .. })));
+        }
+    }
+
+    /// Every cut and many a flipped bit of a stream, each followed by one that is good, on the same thread.
+    #[test]
+    fn a_damaged_stream_leaves_no_trace_for_the_next() {
+        let input: Vec<u8> =
+            (0..300_u32).flat_map(|line| format!("{} apples, ", line * line).into_bytes()).collect();
+        for codec in Compression::ALL.into_iter().filter(|codec| codec.is_available()) {
+            let good = compressed(codec, None, &input);
+            let whole = || assert!(codec.decompress(&good, 1 << 20).unwrap()[..] == input[..], "{codec}");
+            for at in 0..good.len() {
+                let _ = codec.decompress(&good[..at], 1 << 20);
+                whole();
+                let mut damaged = good.clone();
+                damaged[at] ^= 1 << (at % 8);
+                let _ = codec.decompress(&damaged, 1 << 20);
+                whole();
+                let _ = codec.decompress(&good, at);
+                whole();
+            }
+            assert!(compressed(codec, None, &input) == good, "{codec}");
+        }
+    }
+
+    #[test]
     fn a_codec_that_is_not_built_in_says_so() {
         for codec in Compression::ALL.into_iter().filter(|codec| !codec.is_available()) {
             let disabled =
                 |error: Error| matches!(error, Error::CodecDisabled { codec: name } if name == codec.name());
-            assert!(disabled(codec.compress(b"x", &mut Vec::new()).unwrap_err()));
+            assert!(disabled(codec.compress(None, b"x", &mut Vec::new()).unwrap_err()));
             assert!(disabled(codec.decompress(b"x", 1).unwrap_err()));
         }
     }

@@ -20,6 +20,7 @@ use std::io;
 use lz4_flex::block::{DecompressError, compress_into, decompress_into, get_maximum_output_size};
 use twox_hash::XxHash32;
 
+use crate::record::compression::{put, room_at};
 use crate::storage::{Buffer, Slice};
 
 /// What a frame begins with.
@@ -48,29 +49,26 @@ const LENGTH_BYTES: usize = 4;
 /// No lz4 sequence gives more than this for each of its bytes.
 const EXPANSION_MAX: usize = 255;
 
-/// Appends `input` as one frame to `output`.
-pub(super) fn compress(input: &[u8], output: &mut Vec<u8>) -> io::Result<()> {
-    output.extend_from_slice(&MAGIC);
-    output.extend_from_slice(&DESCRIPTOR);
+/// Compresses `input` to one frame at the front of `room`, and gives its size.
+pub(super) fn compress(input: &[u8], room: &mut Vec<u8>) -> io::Result<usize> {
+    let mut end = 0;
+    put(room, &mut end, &MAGIC);
+    put(room, &mut end, &DESCRIPTOR);
     for block in input.chunks(BLOCK_BYTES) {
-        let start = output.len();
-        let data = start + LENGTH_BYTES;
-        output.resize(data + get_maximum_output_size(block.len()), 0);
-        let room = output.get_mut(data..).unwrap_or_default();
-        let mut written = compress_into(block, room).map_err(io::Error::other)?;
+        let data = end + LENGTH_BYTES;
+        let place = room_at(room, data, get_maximum_output_size(block.len()));
+        let mut written = compress_into(block, place).map_err(io::Error::other)?;
         let mut flag = 0;
         if written >= block.len() {
             (written, flag) = (block.len(), STORED_BIT);
-            room.get_mut(..written).unwrap_or_default().copy_from_slice(block);
+            place.get_mut(..written).unwrap_or_default().copy_from_slice(block);
         }
-        output.truncate(data + written);
         let length = u32::try_from(written).map_err(io::Error::other)? | flag;
-        if let Some(place) = output.get_mut(start..data) {
-            place.copy_from_slice(&in_frame(length));
-        }
+        put(room, &mut end, &in_frame(length));
+        end = data + written;
     }
-    output.extend_from_slice(&in_frame(0));
-    Ok(())
+    put(room, &mut end, &in_frame(0));
+    Ok(end)
 }
 
 /// The bytes of the frame that `input` begins with, or `None` if there are more than `limit`.
@@ -224,7 +222,8 @@ mod tests {
     #[test]
     fn a_frame_is_what_kafka_writes() {
         let mut frame = Vec::new();
-        compress(b"apples", &mut frame).unwrap();
+        let bytes = compress(b"apples", &mut frame).unwrap();
+        frame.truncate(bytes);
         assert_eq!(frame, *b"\x04\x22\x4d\x18\x60\x40\x82\x06\0\0\x80apples\0\0\0\0");
         assert_eq!(read(&frame).unwrap(), b"apples");
     }

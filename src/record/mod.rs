@@ -27,6 +27,7 @@ mod header;
 
 mod builder;
 mod encoded;
+pub(crate) mod spare;
 
 mod batch;
 mod records;

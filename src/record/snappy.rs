@@ -19,6 +19,7 @@ use std::io;
 
 use snap::raw::{Decoder, Encoder, decompress_len, max_compress_len};
 
+use crate::record::compression::{put, room_at};
 use crate::storage::{Buffer, Slice};
 
 /// What a xerial stream begins with.
@@ -34,24 +35,21 @@ const LENGTH_BYTES: usize = 4;
 /// More bytes than any snappy element can give for each of its own: copies give at most 64 for 3.
 const EXPANSION_MAX: usize = 22;
 
-/// Appends `input` as a xerial stream to `output`.
-pub(super) fn compress(input: &[u8], output: &mut Vec<u8>) -> io::Result<()> {
-    output.extend_from_slice(&MAGIC);
-    output.extend_from_slice(&VERSION.to_be_bytes());
-    output.extend_from_slice(&VERSION.to_be_bytes());
+/// Compresses `input` to a xerial stream at the front of `room`, and gives its size.
+pub(super) fn compress(input: &[u8], room: &mut Vec<u8>) -> io::Result<usize> {
+    let mut end = 0;
+    put(room, &mut end, &MAGIC);
+    put(room, &mut end, &VERSION.to_be_bytes());
+    put(room, &mut end, &VERSION.to_be_bytes());
     let mut encoder = Encoder::new();
     for block in input.chunks(BLOCK_BYTES) {
-        let start = output.len();
-        let data = start + LENGTH_BYTES;
-        output.resize(data + max_compress_len(block.len()), 0);
-        let written = encoder.compress(block, output.get_mut(data..).unwrap_or_default())?;
+        let data = end + LENGTH_BYTES;
+        let written = encoder.compress(block, room_at(room, data, max_compress_len(block.len())))?;
         let length = u32::try_from(written).map_err(io::Error::other)?;
-        if let Some(place) = output.get_mut(start..data) {
-            place.copy_from_slice(&length.to_be_bytes());
-        }
-        output.truncate(data + written);
+        put(room, &mut end, &length.to_be_bytes());
+        end = data + written;
     }
-    Ok(())
+    Ok(end)
 }
 
 /// The bytes of `input`, a xerial stream or a raw block, or `None` if there are more than `limit`.
@@ -151,14 +149,20 @@ fn invalid(reason: String) -> io::Error {
 mod tests {
     use super::*;
 
+    fn written(input: &[u8]) -> Vec<u8> {
+        let mut stream = Vec::new();
+        let bytes = compress(input, &mut stream).unwrap();
+        stream.truncate(bytes);
+        stream
+    }
+
     fn read(stream: &[u8]) -> Vec<u8> {
         decompress(stream, 1 << 20).unwrap().unwrap().to_vec()
     }
 
     #[test]
     fn a_stream_starts_with_the_header_that_java_expects() {
-        let mut stream = Vec::new();
-        compress(b"apples", &mut stream).unwrap();
+        let stream = written(b"apples");
         assert_eq!(stream[..16], *b"\x82SNAPPY\0\0\0\0\x01\0\0\0\x01");
         assert_eq!(stream[16..20], 8_u32.to_be_bytes());
     }
@@ -167,9 +171,7 @@ mod tests {
     fn a_raw_block_and_a_stream_of_several_headers_are_read() {
         let raw = Encoder::new().compress_vec(b"three apples").unwrap();
         assert_eq!(read(&raw), b"three apples");
-        let mut twice = Vec::new();
-        compress(b"three ", &mut twice).unwrap();
-        compress(b"apples", &mut twice).unwrap();
+        let twice = [written(b"three "), written(b"apples")].concat();
         assert_eq!(read(&twice), b"three apples");
     }
 

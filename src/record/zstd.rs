@@ -1,4 +1,4 @@
-//! zstd frames, at zstd's own default level, 3.
+//! zstd frames, at zstd's own default level, 3, or at another.
 //!
 //! Contexts are kept for each thread, because making one costs more than compressing a small batch. A frame that says how
 //! large it is, and is not very large, is decompressed straight into its place; any other goes through a window. A thread
@@ -14,10 +14,11 @@ use std::io;
 use zstd::stream::read::Decoder;
 use zstd::zstd_safe::{CCtx, DCtx, compress_bound, get_error_name, get_frame_content_size};
 
+use crate::record::compression::room_at;
 use crate::storage::{Buffer, Slice};
 
-/// The level that Kafka takes by default.
-const LEVEL: i32 = zstd::DEFAULT_COMPRESSION_LEVEL;
+/// The largest input that a kept compressor sees: at a high level its tables grow to many times that, and stay.
+const KEPT_INPUT_BYTES_MAX: usize = 1 << 20;
 /// A window of 128 MiB is what level 22, the highest that Kafka allows, may ask for.
 const WINDOW_LOG_MAX: u32 = 27;
 /// The largest size in a frame's header for which memory is taken at once.
@@ -28,15 +29,16 @@ thread_local! {
     static DECOMPRESSOR: RefCell<DCtx<'static>> = RefCell::new(DCtx::create());
 }
 
-/// Appends `input` as one frame to `output`.
-pub(super) fn compress(input: &[u8], output: &mut Vec<u8>) -> io::Result<()> {
-    let start = output.len();
-    output.resize(start + compress_bound(input.len()), 0);
-    let room = output.get_mut(start..).unwrap_or_default();
-    let kept = COMPRESSOR.try_with(|context| context.borrow_mut().compress(room, input, LEVEL));
-    let written = kept.unwrap_or_else(|_| CCtx::create().compress(room, input, LEVEL));
-    output.truncate(start + written.map_err(|code| io::Error::other(get_error_name(code)))?);
-    Ok(())
+/// Compresses `input` to one frame at the front of `room`, at zstd's default level if none is given, and gives its size.
+pub(super) fn compress(level: Option<i32>, input: &[u8], room: &mut Vec<u8>) -> io::Result<usize> {
+    let level = level.unwrap_or(zstd::DEFAULT_COMPRESSION_LEVEL);
+    let room = room_at(room, 0, compress_bound(input.len()));
+    let mut kept = None;
+    if input.len() <= KEPT_INPUT_BYTES_MAX {
+        kept = COMPRESSOR.try_with(|context| context.borrow_mut().compress(room, input, level)).ok();
+    }
+    let written = kept.unwrap_or_else(|| CCtx::create().compress(room, input, level));
+    written.map_err(|code| io::Error::other(get_error_name(code)))
 }
 
 /// The bytes of `input`'s frames, or `None` if there are more than `limit`.
@@ -66,11 +68,17 @@ fn decompress_at_once(input: &[u8], limit: usize) -> Option<Slice> {
 mod tests {
     use super::*;
 
+    fn frame(level: Option<i32>, input: &[u8]) -> Vec<u8> {
+        let mut frame = Vec::new();
+        let bytes = compress(level, input, &mut frame).unwrap();
+        frame.truncate(bytes);
+        frame
+    }
+
     #[test]
     fn frames_with_and_without_a_size_are_read() {
         let input: Vec<u8> = b"apples ".iter().copied().cycle().take(100_000).collect();
-        let mut known = Vec::new();
-        compress(&input, &mut known).unwrap();
+        let known = frame(None, &input);
         let unknown = zstd::stream::encode_all(&input[..], 19).unwrap();
         assert_eq!(get_frame_content_size(&known).unwrap(), Some(100_000));
         assert_eq!(get_frame_content_size(&unknown).unwrap(), None);
@@ -79,6 +87,18 @@ mod tests {
             let read = decompress(frames, 1 << 20).unwrap().unwrap();
             assert!(read[..] == input.repeat(count), "{count}");
         }
+    }
+
+    #[test]
+    fn the_levels_are_the_librarys() {
+        assert_eq!(zstd::compression_level_range(), -131_072..=22);
+        assert_eq!(zstd::DEFAULT_COMPRESSION_LEVEL, 3);
+    }
+
+    #[test]
+    fn a_large_input_is_compressed_as_well() {
+        let input = b"apples ".repeat(KEPT_INPUT_BYTES_MAX / 7 + 1);
+        assert!(decompress(&frame(Some(1), &input), input.len()).unwrap().unwrap()[..] == input[..]);
     }
 
     #[test]
