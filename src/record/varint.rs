@@ -58,29 +58,77 @@ pub(super) fn put_length(room: &mut &mut [u8], length: usize) {
 /// Takes a varint off the front of `rest`, or gives `None` where there is none: cut short, too long, too large.
 #[inline]
 pub(super) fn take_varint(rest: &mut &[u8]) -> Option<i32> {
-    let groups = match take_short(rest) {
-        Some(groups) => groups,
+    let (groups, tail) = match take_short(rest) {
+        Some(short) => short,
         None => {
             let (groups, tail) = take_groups(rest, u32::BITS)?;
-            *rest = tail;
-            u32::try_from(groups).ok()?
+            (u32::try_from(groups).ok()?, tail)
         }
     };
-    Some((groups >> 1).cast_signed() ^ -(groups & 1).cast_signed())
+    *rest = tail;
+    Some(unzigzag(groups))
 }
 
 /// Takes a varlong off the front of `rest`, or gives `None` where there is none: cut short, too long, too large.
 #[inline]
 pub(super) fn take_varlong(rest: &mut &[u8]) -> Option<i64> {
-    let groups = match take_short(rest) {
-        Some(groups) => u64::from(groups),
-        None => {
-            let (groups, tail) = take_groups(rest, u64::BITS)?;
-            *rest = tail;
-            groups
-        }
+    let (groups, tail) = match take_short(rest) {
+        Some((groups, tail)) => (groups.into(), tail),
+        None => take_groups(rest, u64::BITS)?,
     };
+    *rest = tail;
     Some((groups >> 1).cast_signed() ^ -(groups & 1).cast_signed())
+}
+
+/// Numbers of one byte or two in a row, at most eight bytes in all, taken out of one word.
+///
+/// That the bytes are there is looked up once for all of them.
+pub(super) struct ShortNumbers<'a> {
+    bytes: &'a [u8],
+    /// What is left, the next byte lowest; zeros follow.
+    word: u64,
+    used: usize,
+}
+
+impl<'a> ShortNumbers<'a> {
+    /// The first eight of `bytes`, or `None` if there are fewer.
+    #[inline(always)]
+    pub(super) fn load(bytes: &'a [u8]) -> Option<ShortNumbers<'a>> {
+        let word = u64::from_be_bytes(*bytes.first_chunk()?).swap_bytes();
+        Some(ShortNumbers { bytes, word, used: 0 })
+    }
+
+    #[inline(always)]
+    pub(super) fn skip_byte(&mut self) {
+        self.word >>= u8::BITS;
+        self.used += 1;
+    }
+
+    /// The groups of the next number, if it takes one byte or two. The caller takes no more than there can be in eight bytes.
+    #[inline(always)]
+    #[expect(clippy::cast_possible_truncation, reason = "only the lowest fourteen bits are wanted")]
+    pub(super) fn take(&mut self) -> Option<u32> {
+        let (first, second) = (self.word as u8, (self.word >> u8::BITS) as u8);
+        self.skip_byte();
+        if first < MORE {
+            return Some(first.into());
+        }
+        self.skip_byte();
+        let groups = u32::from(first & GROUP) | u32::from(second) << GROUP_BITS;
+        (second < MORE).then_some(groups)
+    }
+
+    /// What lies behind the last number that was taken.
+    #[inline(always)]
+    pub(super) fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.used..).unwrap_or_default()
+    }
+}
+
+/// The number that groups stand for.
+#[inline]
+pub(super) fn unzigzag(groups: u32) -> i32 {
+    (groups >> 1).cast_signed() ^ -(groups & 1).cast_signed()
 }
 
 #[inline]
@@ -135,18 +183,17 @@ fn low_group(value: u64) -> u8 {
     value as u8 & GROUP
 }
 
-/// A number of one or two bytes, or `None`, with `rest` untouched, where it is longer or cut short.
-#[inline]
-fn take_short(rest: &mut &[u8]) -> Option<u32> {
-    let (&first, tail) = rest.split_first()?;
+/// The groups of a number of one byte or two, and what lies behind it; `None` where it is longer or cut short.
+#[inline(always)]
+pub(super) fn take_short(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (&first, tail) = bytes.split_first()?;
     if first < MORE {
-        *rest = tail;
-        return Some(u32::from(first));
+        return Some((first.into(), tail));
     }
     let (&second, tail) = tail.split_first()?;
     if second < MORE {
-        *rest = tail;
-        return Some(u32::from(first & GROUP) | u32::from(second) << GROUP_BITS);
+        let groups = u32::from(first & GROUP) | u32::from(second) << GROUP_BITS;
+        return Some((groups, tail));
     }
     None
 }
