@@ -278,6 +278,10 @@ pub enum Error {
         count: u64,
     },
 
+    /// Every producer id that there can be has been given away.
+    #[error("no producer ids left")]
+    ProducerIdsExhausted,
+
     /// The offset is not one of the log's: a read must start in `start..=end`.
     #[error("offset {requested} is outside {start}..{end}")]
     OffsetOutOfRange {
@@ -517,6 +521,7 @@ impl Error {
             | Error::WrongTopic { .. }
             | Error::WrongPartition { .. } => 87,
             Error::OffsetsExhausted { .. }
+            | Error::ProducerIdsExhausted
             | Error::InvalidPartitioning { .. }
             | Error::PartitionerPanicked { .. }
             | Error::Compress { .. }

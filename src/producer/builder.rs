@@ -101,6 +101,15 @@ impl ProducerBuilder {
         self
     }
 
+    /// How hard the codec tries: smaller batches for more time. gzip takes 1 to 9, and −1 for its default, 6; zstd −131072 to
+    /// 22, 3 by default; the others have no levels, and [`build`](Self::build) refuses one. Kafka's `compression.gzip.level`
+    /// and `compression.zstd.level`.
+    #[must_use]
+    pub fn compression_level(mut self, level: i32) -> ProducerBuilder {
+        self.config.level = Some(level);
+        self
+    }
+
     /// Who chooses the partition of a record that names none: [`HashPartitioner`] by default. Kafka's `partitioner.class`.
     #[must_use]
     pub fn partitioner(mut self, partitioner: impl Partitioner) -> ProducerBuilder {

@@ -29,6 +29,9 @@ pub(super) struct ProducerConfig {
     pub(super) buffer_bytes: usize,
     pub(super) max_block: Duration,
     pub(super) compression: Compression,
+    /// What code says of the codec's level, whichever it is.
+    pub(super) level: Option<i32>,
+    /// What properties say, for each codec.
     pub(super) gzip_level: Option<i32>,
     pub(super) zstd_level: Option<i32>,
     /// What was asked for; where nothing was, it is on as far as the other settings allow.
@@ -52,6 +55,7 @@ impl Default for ProducerConfig {
             buffer_bytes: 32 << 20,
             max_block: Duration::from_secs(60),
             compression: Compression::None,
+            level: None,
             gzip_level: None,
             zstd_level: None,
             idempotence: None,
@@ -69,7 +73,22 @@ impl Default for ProducerConfig {
 impl ProducerConfig {
     /// A builder of the next batch.
     pub(super) fn builder(&self) -> BatchBuilder {
-        BatchBuilder::with_buffer(self.compression, spare::take())
+        BatchBuilder::with_buffer(self.compression, spare::take()).compression_level(self.level())
+    }
+
+    /// The codec's level; none for its default.
+    fn level(&self) -> Option<i32> {
+        self.level.or(match self.compression {
+            Compression::Gzip => self.gzip_level,
+            Compression::Zstd => self.zstd_level,
+            Compression::None | Compression::Snappy | Compression::Lz4 => None,
+        })
+    }
+
+    /// The level of one codec as text: what code said of it, or the properties.
+    fn level_of(&self, codec: Compression, level: Option<i32>) -> Option<String> {
+        let level = self.level.filter(|_| self.compression == codec).or(level)?;
+        Some(level.to_string())
     }
 
     /// Whether batches are numbered.
@@ -121,6 +140,14 @@ impl ProducerConfig {
         if self.is_idempotent() && self.max_in_flight > IN_FLIGHT_MAX_IDEMPOTENT {
             let reason = format!("with idempotence, must be at most {IN_FLIGHT_MAX_IDEMPOTENT}");
             return refuse("max.in.flight.requests.per.connection", self.max_in_flight.to_string(), reason);
+        }
+        let levels = [
+            (self.compression, self.level),
+            (Compression::Gzip, self.gzip_level),
+            (Compression::Zstd, self.zstd_level),
+        ];
+        for (codec, level) in levels {
+            level.map_or(Ok(()), |level| codec.check_level(level))?;
         }
         if !self.compression.is_available() {
             return Err(Error::CodecDisabled { codec: self.compression.name() });
@@ -175,13 +202,17 @@ pub(super) static SETTINGS: Settings<ProducerConfig> = Settings {
         },
         Setting {
             name: "compression.gzip.level",
-            read: |config| config.gzip_level.map(|level| level.to_string()),
-            write: |config, value| whole(value, -1..=9).map(|level| config.gzip_level = Some(level)),
+            read: |config| config.level_of(Compression::Gzip, config.gzip_level),
+            write: |config, value| {
+                whole(value, i32::MIN..=i32::MAX).map(|level| config.gzip_level = Some(level))
+            },
         },
         Setting {
             name: "compression.zstd.level",
-            read: |config| config.zstd_level.map(|level| level.to_string()),
-            write: |config, value| whole(value, -131_072..=22).map(|level| config.zstd_level = Some(level)),
+            read: |config| config.level_of(Compression::Zstd, config.zstd_level),
+            write: |config, value| {
+                whole(value, i32::MIN..=i32::MAX).map(|level| config.zstd_level = Some(level))
+            },
         },
         Setting {
             name: "delivery.timeout.ms",

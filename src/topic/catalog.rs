@@ -13,14 +13,15 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
-use super::catalog_record::{TopicRecord, decode_key, encode_key};
+use super::catalog_record::{CatalogKey, TopicRecord, decode_key, decode_producer_ids, encode_key};
 use super::entry::TopicEntry;
 use super::name;
 use super::new_topic::NewTopic;
+use super::producer_ids::ProducerIds;
 use crate::error::{Error, Result};
 use crate::log::{self, Log, LogDir, PartitionRecovery, TopicConfig};
 use crate::offset::{Offset, PartitionId, TopicPartition};
-use crate::record::{Compression, Record};
+use crate::record::{Compression, Record, RecordView};
 use crate::sync::{Acquire, Arc, ArcSwap, AtomicU64, Condvar, Mutex, Release};
 use crate::uuid::Uuid;
 
@@ -38,7 +39,8 @@ type Topics = BTreeMap<String, Arc<TopicEntry>>;
 #[derive(Debug)]
 pub(crate) struct Catalog {
     dir: Arc<LogDir>,
-    log: Arc<Log>,
+    pub(super) log: Arc<Log>,
+    pub(super) producer_ids: ProducerIds,
     topics: ArcSwap<Topics>,
     version: AtomicU64,
     /// Also held to publish a new list of topics.
@@ -69,7 +71,8 @@ impl Catalog {
         let mut report = CatalogReport::default();
         let log = open_log(dir, &mut report)?;
         let mut topics = Topics::new();
-        for (name, record) in replay(&log)? {
+        let Replayed { topics: records, next_producer_id } = replay(&log)?;
+        for (name, record) in records {
             let (entry, is_completed) = open_topic(dir, &name, &record, &mut report);
             if is_completed {
                 append(&log, &name, Some(&created(dir, record)))?;
@@ -80,8 +83,17 @@ impl Catalog {
         report.unknown_directories = unknown_directories(dir, &topics)?;
         let topics = ArcSwap::from_pointee(topics);
         let (creating, ended) = (Mutex::default(), Condvar::new());
+        let producer_ids = ProducerIds::new(next_producer_id);
         Ok((
-            Catalog { dir: Arc::clone(dir), log, topics, version: AtomicU64::new(0), creating, ended },
+            Catalog {
+                dir: Arc::clone(dir),
+                log,
+                producer_ids,
+                topics,
+                version: AtomicU64::new(0),
+                creating,
+                ended,
+            },
             report,
         ))
     }
@@ -95,11 +107,6 @@ impl Catalog {
     /// How often the list of topics has changed.
     pub(crate) fn version(&self) -> u64 {
         self.version.load(Acquire)
-    }
-
-    /// TODO
-    pub(crate) fn next_producer_id(&self) -> Result<i64> {
-        Ok(7)
     }
 
     /// All topics, by name.
@@ -219,31 +226,50 @@ fn open_log(dir: &Arc<LogDir>, report: &mut CatalogReport) -> Result<Arc<Log>> {
     }
 }
 
-/// The last record of each topic.
-fn replay(log: &Log) -> Result<BTreeMap<String, TopicRecord>> {
-    let mut topics = BTreeMap::new();
+/// What the catalog's records say, taken together.
+#[derive(Debug, Default)]
+struct Replayed {
+    /// The last record of each topic.
+    topics: BTreeMap<String, TopicRecord>,
+    next_producer_id: i64,
+}
+
+fn replay(log: &Log) -> Result<Replayed> {
+    let mut replayed = Replayed::default();
     let mut next = log.start();
     while next < log.end() {
         for batch in &log.read(next, READ_BYTES)? {
             for record in &batch.records()? {
-                let invalid = |reason: String| Error::InvalidFile {
+                replayed.apply(&record).map_err(|reason| Error::InvalidFile {
                     path: log.path().to_path_buf(),
                     reason: format!(
                         "the record at offset {} is not the catalog's: {reason}",
                         record.offset()
                     ),
-                };
-                let name = record.key().and_then(decode_key);
-                let name = name.ok_or_else(|| invalid("its key is malformed".to_owned()))?;
-                match record.value().map(TopicRecord::decode) {
-                    Some(topic) => topics.insert(name, topic.map_err(invalid)?),
-                    None => topics.remove(&name),
-                };
+                })?;
             }
             next = batch.next_offset();
         }
     }
-    Ok(topics)
+    Ok(replayed)
+}
+
+impl Replayed {
+    /// Takes one record in, or says what is wrong with it.
+    fn apply(&mut self, record: &RecordView<'_>) -> Result<(), String> {
+        let key = record.key().and_then(decode_key).ok_or("its key is malformed")?;
+        match (key, record.value()) {
+            (CatalogKey::Topic(name), Some(value)) => {
+                drop(self.topics.insert(name, TopicRecord::decode(value)?))
+            }
+            (CatalogKey::Topic(name), None) => drop(self.topics.remove(&name)),
+            (CatalogKey::ProducerIds, Some(value)) => {
+                self.next_producer_id = self.next_producer_id.max(decode_producer_ids(value)?);
+            }
+            (CatalogKey::ProducerIds, None) => return Err("producer ids are never deleted".to_owned()),
+        }
+        Ok(())
+    }
 }
 
 /// Opens the partitions of one topic; `true`: its creation had been interrupted, and is complete now.

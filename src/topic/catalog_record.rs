@@ -4,6 +4,7 @@
 //! with their lengths before them.
 //!
 //! ```text
+//! a topic
 //! key    version i16 = 0 | name: length i16, bytes
 //! value  version i16 = 0 | topic id, 16 bytes | state i8 | partition count i32
 //!        | directory ids: count i32, 16 bytes each
@@ -11,12 +12,18 @@
 //!
 //! state  0  being created: directories may be missing or empty
 //!        1  created: each partition has its directory, in the log directory with the id in its place
+//!
+//! the ids of producers
+//! key    version i16 = 1
+//! value  version i16 = 0 | next id i64: every id below it may have been given to a producer
 //! ```
 
 use crate::log::TopicConfig;
 use crate::uuid::Uuid;
 
 const VERSION: i16 = 0;
+/// The version of the key of the record about producer ids.
+const PRODUCER_IDS: i16 = 1;
 const CREATING: i8 = 0;
 const CREATED: i8 = 1;
 
@@ -30,6 +37,13 @@ pub(crate) struct TopicRecord {
     pub(crate) directories: Option<Vec<Uuid>>,
 }
 
+/// What a record of the catalog is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum CatalogKey {
+    Topic(String),
+    ProducerIds,
+}
+
 /// The key of a topic's records.
 pub(crate) fn encode_key(name: &str) -> Vec<u8> {
     let mut key = VERSION.to_be_bytes().to_vec();
@@ -37,12 +51,34 @@ pub(crate) fn encode_key(name: &str) -> Vec<u8> {
     key
 }
 
-/// The name in a key, or `None` where it is of another kind, or no key at all.
-pub(crate) fn decode_key(key: &[u8]) -> Option<String> {
+/// What a key is about, or `None` where it is of another kind, or no key at all.
+pub(crate) fn decode_key(key: &[u8]) -> Option<CatalogKey> {
     let mut reader = Reader(key);
-    (reader.i16()? == VERSION).then_some(())?;
-    let name = reader.string()?;
-    reader.0.is_empty().then_some(name)
+    let key = match reader.i16()? {
+        VERSION => CatalogKey::Topic(reader.string()?),
+        PRODUCER_IDS => CatalogKey::ProducerIds,
+        _ => return None,
+    };
+    reader.0.is_empty().then_some(key)
+}
+
+/// The key and the value that say that every producer id below `next` may have been given away.
+pub(crate) fn encode_producer_ids(next: i64) -> (Vec<u8>, Vec<u8>) {
+    let mut value = VERSION.to_be_bytes().to_vec();
+    value.extend_from_slice(&next.to_be_bytes());
+    (PRODUCER_IDS.to_be_bytes().to_vec(), value)
+}
+
+/// The next producer id that a value tells, or what is wrong with it.
+pub(crate) fn decode_producer_ids(value: &[u8]) -> Result<i64, String> {
+    let mut reader = Reader(value);
+    match reader.i16() {
+        Some(VERSION) => {}
+        Some(version) => return Err(format!("version {version} is not known")),
+        None => return Err("it is empty".to_owned()),
+    }
+    let next = reader.array().map(i64::from_be_bytes).filter(|&next| next >= 0 && reader.0.is_empty());
+    next.ok_or_else(|| "it is no producer id".to_owned())
 }
 
 impl TopicRecord {
@@ -157,7 +193,10 @@ mod tests {
         assert_eq!(TopicRecord::decode(&record().encode()), Ok(record()));
         let creating = TopicRecord { directories: None, ..record() };
         assert_eq!(TopicRecord::decode(&creating.encode()), Ok(creating));
-        assert_eq!(decode_key(&encode_key("a-b")), Some("a-b".to_owned()));
+        assert_eq!(decode_key(&encode_key("a-b")), Some(CatalogKey::Topic("a-b".to_owned())));
+        let (key, value) = encode_producer_ids(7);
+        assert_eq!(decode_key(&key), Some(CatalogKey::ProducerIds));
+        assert_eq!(decode_producer_ids(&value), Ok(7));
     }
 
     #[test]
@@ -171,6 +210,12 @@ mod tests {
         for length in 0..key.len() {
             assert_eq!(decode_key(&key[..length]), None);
         }
+        let (key, value) = encode_producer_ids(7);
+        assert_eq!(decode_key(&[&key[..], &[0]].concat()), None);
+        for length in 0..value.len() {
+            assert!(decode_producer_ids(&value[..length]).is_err(), "{length}");
+        }
+        assert!(decode_producer_ids(&[&value[..], &[0]].concat()).is_err());
     }
 
     #[test]

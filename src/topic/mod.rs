@@ -6,6 +6,7 @@ mod entry;
 mod name;
 mod new_topic;
 mod partitioning;
+mod producer_ids;
 
 pub(crate) use catalog::Catalog;
 pub(crate) use entry::TopicEntry;

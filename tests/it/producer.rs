@@ -142,3 +142,18 @@ fn keys_keep_their_partition_and_their_order() {
     }
     assert_eq!(seen, 400);
 }
+
+#[test]
+fn no_two_producers_of_a_directory_ever_have_the_same_id() {
+    for place in Place::both() {
+        let mut seen = Vec::new();
+        for count in [2, 1001, 2] {
+            let broker = place.open();
+            for _ in 0..count {
+                seen.push(broker.producer().build().unwrap().id().unwrap());
+            }
+            assert_eq!(broker.producer().idempotence(false).build().unwrap().id(), None);
+        }
+        assert!(seen.is_sorted_by(|one, other| one < other), "{seen:?}");
+    }
+}
