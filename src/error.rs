@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::offset::{Offset, PartitionId, Timestamp};
+use crate::uuid::Uuid;
 
 /// What every fallible function of this crate returns.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -424,6 +425,14 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// A partition lies in a log directory that is not among those that the broker was opened with, or that cannot be
+    /// told, because it cannot be read.
+    #[error("no log directory with the id {id} is online")]
+    UnknownLogDir {
+        /// The directory's id, in its `meta.properties`.
+        id: Uuid,
+    },
+
     /// The broker, or the partition's log, has been closed.
     #[error("the broker is closed")]
     Closed,
@@ -515,6 +524,7 @@ impl Error {
             | Error::PartitionOffline { .. }
             | Error::Poisoned { .. }
             | Error::Io { .. } => 56,
+            Error::UnknownLogDir { .. } => 57,
             Error::CodecDisabled { .. } => 76,
             Error::FieldTooLarge { .. }
             | Error::MissingTopic

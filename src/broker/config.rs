@@ -31,6 +31,8 @@ pub struct BrokerConfig {
     pub checkpoint_bytes: u64,
     /// See [`map_sealed_segments`](BrokerConfig::map_sealed_segments()).
     pub map_sealed_segments: bool,
+    /// See [`allow_offline_dirs`](BrokerConfig::allow_offline_dirs()).
+    pub allow_offline_dirs: bool,
     /// See [`seed`](BrokerConfig::seed()).
     pub seed: Option<u64>,
 }
@@ -46,6 +48,7 @@ impl Default for BrokerConfig {
             checkpoint_interval: Duration::from_secs(60),
             checkpoint_bytes: 64 << 20,
             map_sealed_segments: true,
+            allow_offline_dirs: false,
             seed: None,
         }
     }
@@ -92,6 +95,15 @@ impl BrokerConfig {
     #[must_use]
     pub fn map_sealed_segments(mut self, is_mapped: bool) -> BrokerConfig {
         self.map_sealed_segments = is_mapped;
+        self
+    }
+
+    /// Whether a broker opens although one of its log directories, other than the first, cannot be used: then the partitions
+    /// in it are offline, and the others serve. Otherwise (the default) that is an error of the open. Kafka goes on
+    /// without the directory.
+    #[must_use]
+    pub fn allow_offline_dirs(mut self, is_allowed: bool) -> BrokerConfig {
+        self.allow_offline_dirs = is_allowed;
         self
     }
 

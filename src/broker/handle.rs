@@ -67,7 +67,7 @@ impl Broker {
     pub fn metrics(&self) -> Metrics {
         let mut metrics = Metrics::default();
         self.shared.catalog.logs().iter().for_each(|log| metrics.add(log.counters()));
-        metrics.open_files = self.shared.dir.files.open_count() as u64;
+        metrics.open_files = self.shared.dirs.first().files.open_count() as u64;
         metrics
     }
 
@@ -86,6 +86,6 @@ impl Broker {
 
 impl fmt::Debug for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Broker").field("log_dir", &self.shared.dir.path()).finish_non_exhaustive()
+        f.debug_struct("Broker").field("log_dir", &self.shared.dirs.first().path()).finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! One process, one log directory: open, background work, and an orderly close.
+//! One process, one or more log directories: open, background work, and an orderly close.
 
 mod background;
 mod config;

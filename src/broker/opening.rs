@@ -9,7 +9,7 @@ use super::report::RecoveryReport;
 use super::shared::Shared;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Chain, Error, Result};
-use crate::log::{LogDir, LogDirConfig};
+use crate::log::{LogDirConfig, LogDirParts, LogDirs};
 use crate::storage::{Access, DiskStorage, MemoryStorage, OpenFiles, Storage};
 use crate::sync::{Arc, Mutex};
 use crate::topic::Catalog;
@@ -71,8 +71,22 @@ impl Broker {
 }
 
 impl BrokerBuilder {
-    /// Keeps the partitions in this directory, which is made where it is missing. One broker has one directory so far.
+    /// Keeps partitions in this directory, which is made where it is missing. With several, the first one holds the catalog
+    /// of topics and must stay the first; a new partition goes to the one with the fewest. Others may be added at any open.
     /// Kafka's `log.dirs`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let (first, second) = (directory.path().join("first"), directory.path().join("second"));
+    /// use streamlog::{Broker, NewTopic};
+    ///
+    /// let broker = Broker::builder().log_dir(&first).log_dir(&second).open()?;
+    /// broker.admin().create_topic(NewTopic::new("orders").partitions(2))?;
+    /// assert!(first.join("orders-0").is_dir() && second.join("orders-1").is_dir());
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
     #[must_use]
     pub fn log_dir(mut self, path: impl AsRef<Path>) -> BrokerBuilder {
         self.log_dirs.push(path.as_ref().to_path_buf());
@@ -109,21 +123,24 @@ impl BrokerBuilder {
         self
     }
 
-    /// Opens the broker: every topic with its partitions, recovered where the last one on this directory did not end in
-    /// order. A partition that cannot be opened is offline and told in the report; the others serve.
+    /// Opens the broker: every topic with its partitions, recovered where the last one on these directories did not end in
+    /// order. A partition that cannot be opened is offline and told in the report; the others serve. So are those in a
+    /// directory that is not among these any more.
     ///
     /// After a clean close nothing is scanned; otherwise what lies behind the last checkpoint is.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidConfig`] for settings out of bounds, or without exactly one place to keep things;
+    /// [`Error::InvalidConfig`] for settings out of bounds, without a place to keep things or with both kinds of it, for a
+    /// directory that is named twice, and where the catalog of topics is in another directory than the first;
     /// [`Error::NotADirectory`]; [`Error::Locked`] where another broker holds the directory;
     /// [`Error::UnsupportedVersion`] for data of a newer version; [`Error::InvalidFile`] for a `meta.properties` that makes no
     /// sense; [`Error::PartitionOffline`] or [`Error::Damaged`] where the catalog of topics itself is damaged;
     /// [`Error::Io`].
     pub fn open(self) -> Result<Broker> {
         self.config.validate()?;
-        let (path, storage) = self.place()?;
+        let (paths, storage) = self.place()?;
+        Catalog::check_place(&*storage, &paths)?;
         let config = self.config;
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let began = clock.monotonic();
@@ -134,43 +151,50 @@ impl BrokerBuilder {
             checkpoint_bytes: config.checkpoint_bytes,
             sealed_access: if config.map_sealed_segments { Access::Map } else { Access::Read },
         };
-        let files = OpenFiles::new(storage, config.max_open_files);
-        let random = Arc::new(Mutex::new(random));
-        let dir = LogDir::open(
-            &path,
-            dir_config,
-            files,
-            Arc::clone(&clock),
-            Arc::clone(&background.syncs),
-            random,
-        )?;
-        let dir = Arc::new(dir);
-        let (catalog, found) = Catalog::open(&dir)?;
+        let parts = LogDirParts {
+            config: dir_config,
+            files: OpenFiles::new(storage, config.max_open_files),
+            clock: Arc::clone(&clock),
+            timers: Arc::clone(&background.syncs),
+            random: Arc::new(Mutex::new(random)),
+        };
+        let dirs = Arc::new(LogDirs::open(&paths, config.allow_offline_dirs, &parts)?);
+        let (catalog, found) = Catalog::open(&dirs)?;
+        let offline = dirs.offline().iter().map(|dir| (dir.path.clone(), Arc::clone(&dir.error)));
+        let ignored = dirs.online().iter().flat_map(|dir| dir.ignored_files());
         let report = RecoveryReport {
-            was_clean: dir.was_clean(),
+            was_clean: dirs.were_clean(),
             partitions: found.partitions,
             unknown_directories: found.unknown_directories,
-            ignored_files: dir.ignored_files().iter().map(|error| Chain(error).to_string()).collect(),
+            offline_directories: offline.collect(),
+            ignored_files: ignored.map(|error| Chain(error).to_string()).collect(),
             elapsed: clock.monotonic().saturating_sub(began),
         };
-        let workers = background.start().map_err(Error::io("start the threads of", &path))?;
-        Ok(Broker::new(Shared::new(dir, catalog, report, background, workers)))
+        let workers = background.start();
+        let workers = workers.map_err(Error::io("start the threads of", dirs.first().path()))?;
+        Ok(Broker::new(Shared::new(dirs, catalog, report, background, workers)))
     }
 
-    /// The directory, and the storage it is on.
-    fn place(&self) -> Result<(PathBuf, Arc<dyn Storage>)> {
+    /// The directories, one at least, and the storage they are on.
+    fn place(&self) -> Result<(Vec<PathBuf>, Arc<dyn Storage>)> {
         let refuse = |value: String, reason: &str| {
             Err(Error::InvalidConfig { setting: "log.dirs", value, reason: reason.to_owned() })
         };
         let storage = self.storage.as_ref().map(Arc::clone);
-        match (self.log_dirs.as_slice(), self.is_in_memory) {
-            ([path], false) if path.as_os_str().is_empty() => {
+        let all = self.log_dirs.as_slice();
+        let twice =
+            all.iter().enumerate().find(|&(index, path)| all.iter().take(index).any(|one| one == path));
+        match (all, self.is_in_memory) {
+            (all, false) if all.iter().any(|path| path.as_os_str().is_empty()) => {
                 refuse("\"\"".to_owned(), "a directory has a name: \".\" for the current one")
             }
-            ([path], false) => Ok((path.clone(), storage.unwrap_or_else(|| Arc::new(DiskStorage::new())))),
+            (_, false) if let Some((_, path)) = twice => {
+                refuse(path.display().to_string(), "it is named twice")
+            }
+            ([_, ..], false) => Ok((all.to_vec(), storage.unwrap_or_else(|| Arc::new(DiskStorage::new())))),
             ([], true) if storage.is_none() => {
                 let memory = MemoryStorage::with_limit(self.config.memory_bytes);
-                Ok((PathBuf::from(MEMORY_PATH), Arc::new(memory)))
+                Ok((vec![PathBuf::from(MEMORY_PATH)], Arc::new(memory)))
             }
             ([], true) => {
                 refuse("in_memory()".to_owned(), "a broker in memory has its own storage: name a log_dir()")
@@ -180,9 +204,6 @@ impl BrokerBuilder {
                 "a broker in memory has no directory: leave in_memory() out",
             ),
             ([], false) => refuse("nothing".to_owned(), "name a log_dir(), or ask for in_memory()"),
-            (several, false) => {
-                refuse(format!("{} directories", several.len()), "one broker has one log directory")
-            }
         }
     }
 }

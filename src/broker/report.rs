@@ -4,7 +4,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::error::{Chain, Error};
 use crate::log::PartitionRecovery;
+use crate::sync::Arc;
 
 /// What opening a broker found and did, partition by partition. From
 /// [`Broker::recovery_report`](crate::Broker::recovery_report).
@@ -25,12 +27,15 @@ use crate::log::PartitionRecovery;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RecoveryReport {
-    /// Whether the last broker on this directory was closed in order; then nothing had to be checked.
+    /// Whether the last broker on these directories was closed in order; then nothing had to be checked.
     pub was_clean: bool,
     /// Every partition that was there, the catalog's own first.
     pub partitions: Vec<PartitionRecovery>,
-    /// Directories that belong to no topic. They are left alone.
+    /// Directories, in any log directory, that belong to no partition of a topic. They are left alone.
     pub unknown_directories: Vec<PathBuf>,
+    /// Log directories that cannot be used, each with the reason. See
+    /// [`BrokerConfig::allow_offline_dirs`](crate::BrokerConfig::allow_offline_dirs()).
+    pub offline_directories: Vec<(PathBuf, Arc<Error>)>,
     /// Checkpoint files that could not be understood, with the reason. They were taken for empty.
     pub ignored_files: Vec<String>,
     /// How long the open took.
@@ -52,6 +57,9 @@ impl fmt::Display for RecoveryReport {
         }
         for partition in self.partitions.iter().filter(|partition| partition.is_notable()) {
             write!(f, "\n{partition}")?;
+        }
+        for (directory, error) in &self.offline_directories {
+            write!(f, "\n{}: offline, {}", directory.display(), Chain(error))?;
         }
         for directory in &self.unknown_directories {
             write!(f, "\n{}: belongs to no topic, left alone", directory.display())?;

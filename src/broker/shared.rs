@@ -1,9 +1,9 @@
 //! What all handles of one broker share, and how it ends.
 //!
 //! Every handle (the broker, a topic, a partition) keeps the broker open, and the last one closes it. A close lets the
-//! producers append what they hold, syncs every log, saves the indexes, replaces the checkpoints, and places the marker of a clean shutdown last, so that the next open
-//! need not look into any segment. Where anything could not be closed, or was never opened, there is no marker, and
-//! the next open looks.
+//! producers append what they hold, syncs every log, saves the indexes, replaces the checkpoints, and places the marker of
+//! a clean shutdown last in each log directory, so that the next open need not look into any segment. Where anything in it
+//! could not be closed, or was never opened, a directory gets no marker, and the next open looks.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use super::background::Background;
 use super::report::RecoveryReport;
 use super::worker::Worker;
 use crate::error::{Chain, Error, Result};
-use crate::log::LogDir;
+use crate::log::LogDirs;
 use crate::sync::{Acquire, Arc, AtomicBool, Mutex, Release};
 use crate::topic::Catalog;
 
@@ -24,7 +24,7 @@ pub(crate) trait EndsWithBroker: fmt::Debug + Send + Sync {
 /// What all handles of one broker share.
 #[derive(Debug)]
 pub(crate) struct Shared {
-    pub(super) dir: Arc<LogDir>,
+    pub(super) dirs: Arc<LogDirs>,
     pub(crate) catalog: Catalog,
     pub(super) report: RecoveryReport,
     pub(crate) background: Background,
@@ -37,14 +37,14 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(super) fn new(
-        dir: Arc<LogDir>,
+        dirs: Arc<LogDirs>,
         catalog: Catalog,
         report: RecoveryReport,
         background: Background,
         workers: Vec<Worker>,
     ) -> Shared {
         let (workers, ends, is_closed) = (Mutex::new(workers), Mutex::default(), AtomicBool::new(false));
-        Shared { dir, catalog, report, background, workers, ends, is_closed }
+        Shared { dirs, catalog, report, background, workers, ends, is_closed }
     }
 
     /// Refuses everything once the broker is closed.
@@ -59,7 +59,7 @@ impl Shared {
 
     /// A generator of its own for who draws at random, the same in every run with a seed.
     pub(crate) fn random(&self) -> fastrand::Rng {
-        self.dir.random.lock().fork()
+        self.dirs.first().random.lock().fork()
     }
 
     /// Ends `held` before the logs are closed. Refused once that has begun.
@@ -84,18 +84,18 @@ impl Shared {
         }
         let ends = std::mem::take(&mut *self.ends.lock());
         ends.iter().for_each(|held| held.end());
-        // Then background work, so that nothing checkpoints what is being closed; then what creates new logs.
+        // Then background work, so that nothing checkpoints what is being closed; then what makes or removes logs.
         workers.clear();
-        self.catalog.end_creations();
-        self.dir.end_checkpoints();
+        self.catalog.end_changes();
+        self.dirs.end_checkpoints();
         let mut first_error = None;
         for log in self.catalog.logs() {
             if let Err(error) = log.close() {
+                log.dir().forgo_marker();
                 first_error.get_or_insert(error);
             }
         }
-        let is_whole = first_error.is_none() && !self.catalog.has_offline_partitions();
-        let closed = self.dir.close(is_whole);
+        let closed = self.dirs.close();
         first_error.map_or(closed, Err)
     }
 }

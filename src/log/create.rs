@@ -6,6 +6,7 @@
 
 use std::io::{self, IoSlice};
 use std::path::Path;
+use std::slice;
 
 use super::checkpoint_file;
 use super::config::TopicConfig;
@@ -28,6 +29,8 @@ pub(crate) fn create(
 ) -> Result<Arc<Log>> {
     let storage = dir.storage();
     let path = dir.partition_path(&name);
+    // A checkpoint that is left of an earlier topic of this name would make a torn tail look like damage.
+    dir.forget(slice::from_ref(&name))?;
     storage.create_dir(&path).map_err(Error::io("create", &path))?;
     remove_empty_segments(storage, &path)?;
     let epochs = [(LeaderEpoch::ZERO, Offset::ZERO)];

@@ -1,7 +1,8 @@
 //! A log directory: what the partitions in it share.
 //!
 //! One broker at a time holds it, by an operating-system lock. It has an id, the marker of a clean shutdown, the durable
-//! slots, and Kafka's checkpoints of recovery points and high watermarks, by partition.
+//! slots, and Kafka's checkpoints of recovery points and high watermarks, by partition. Those are keyed by name, so what they
+//! say of a partition is dropped before another one of its name begins.
 //!
 //! A crash leaves the directory without the marker, and its checkpoints as they were last replaced.
 
@@ -13,12 +14,12 @@ use super::checkpoint_file::{self, OffsetsByPartition};
 use super::clean_marker::CleanMarker;
 use super::due::{Checkpointed, DueCheckpoints};
 use super::durable_slots::DurableSlots;
-use super::meta_properties;
+use super::meta_properties::{self, Meta};
 use crate::clock::{Clock, Timers};
 use crate::error::{Chain, Error, Result};
 use crate::offset::{Offset, TopicPartition};
 use crate::storage::{Access, EntryKind, OpenFiles, Storage, StorageLock};
-use crate::sync::{Arc, Mutex, Weak};
+use crate::sync::{Acquire, Arc, AtomicBool, Mutex, Release, Weak};
 use crate::uuid::Uuid;
 
 const LOCK_FILE: &str = ".lock";
@@ -37,11 +38,21 @@ pub(crate) struct LogDirConfig {
     pub(crate) sealed_access: Access,
 }
 
+/// What the log directories of one broker share.
+#[derive(Debug, Clone)]
+pub(crate) struct LogDirParts {
+    pub(crate) config: LogDirConfig,
+    pub(crate) files: Arc<OpenFiles>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) timers: Arc<Timers>,
+    pub(crate) random: Arc<Mutex<fastrand::Rng>>,
+}
+
 /// A log directory; see the [module](self).
 #[derive(Debug)]
 pub(crate) struct LogDir {
     path: PathBuf,
-    id: Uuid,
+    meta: Meta,
     was_clean: bool,
     pub(crate) config: LogDirConfig,
     pub(crate) files: Arc<OpenFiles>,
@@ -50,10 +61,13 @@ pub(crate) struct LogDir {
     pub(crate) random: Arc<Mutex<fastrand::Rng>>,
     pub(crate) marker: CleanMarker,
     pub(crate) slots: DurableSlots,
-    log_starts: OffsetsByPartition,
-    /// Recovery point and high watermark by partition; those of partitions that are not open stay as they were read.
+    /// What is known of partitions by their names; of those that are not open it stays as it was read.
     checkpoints: Mutex<Checkpoints>,
+    /// Held while checkpoint files are replaced, over the syncs: one replacement at a time.
+    replacing: Mutex<()>,
     due: DueCheckpoints,
+    /// Whether a log in it could not be opened, or not be closed in order: then there will be no marker.
+    is_unsettled: AtomicBool,
     /// Whether the directory is being closed. Held over each round of checkpoints, so that none runs into a close.
     is_over: Mutex<bool>,
     /// Files that could not be understood, and were taken for empty.
@@ -61,27 +75,25 @@ pub(crate) struct LogDir {
     lock: Mutex<Option<StorageLock>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 struct Checkpoints {
     recovery_points: OffsetsByPartition,
     high_watermarks: OffsetsByPartition,
+    /// The first readable offset, where deletion has moved it past a segment's base.
+    log_starts: OffsetsByPartition,
+    /// Whether the files may say something of partitions that are forgotten here.
+    is_stale: bool,
 }
 
 impl LogDir {
-    /// Opens the directory at `path`, making it where there is none.
+    /// Opens the directory at `path`, making it where there is none: as one of `cluster`, or of a new one.
     ///
     /// # Errors
     ///
     /// [`Error::NotADirectory`], [`Error::Locked`], [`Error::UnsupportedVersion`], [`Error::InvalidFile`] for a
     /// `meta.properties` that makes no sense, and [`Error::Io`].
-    pub(crate) fn open(
-        path: &Path,
-        config: LogDirConfig,
-        files: Arc<OpenFiles>,
-        clock: Arc<dyn Clock>,
-        timers: Arc<Timers>,
-        random: Arc<Mutex<fastrand::Rng>>,
-    ) -> Result<LogDir> {
+    pub(crate) fn open(path: &Path, cluster: Option<&str>, parts: LogDirParts) -> Result<LogDir> {
+        let LogDirParts { config, files, clock, timers, random } = parts;
         let storage = Arc::clone(files.storage());
         match storage.stat(path) {
             Ok(entry) if entry.kind != EntryKind::Directory => {
@@ -102,7 +114,7 @@ impl LogDir {
             io::ErrorKind::WouldBlock => Error::Locked { path: path.to_path_buf() },
             _ => Error::io("lock", &lock_path)(error),
         })?;
-        let id = meta_properties::open(&*storage, path, &random)?;
+        let meta = meta_properties::open(&*storage, path, cluster, &random)?;
         let (marker, was_clean) = CleanMarker::find(&storage, path)?;
         let mut ignored = Vec::new();
         let mut read = |name: &str| match checkpoint_file::read_offsets(&*storage, &path.join(name)) {
@@ -114,14 +126,17 @@ impl LogDir {
             }
             Err(error) => Err(error),
         };
-        let checkpoints =
-            Checkpoints { recovery_points: read(RECOVERY_POINTS)?, high_watermarks: read(HIGH_WATERMARKS)? };
-        let log_starts = read(LOG_STARTS)?;
+        let checkpoints = Checkpoints {
+            recovery_points: read(RECOVERY_POINTS)?,
+            high_watermarks: read(HIGH_WATERMARKS)?,
+            log_starts: read(LOG_STARTS)?,
+            is_stale: false,
+        };
         let slots = DurableSlots::open(&*storage, path)?;
         storage.sync_dir(path).map_err(Error::io("sync", path))?;
         Ok(LogDir {
             path: path.to_path_buf(),
-            id,
+            meta,
             was_clean,
             config,
             files,
@@ -130,8 +145,9 @@ impl LogDir {
             random,
             marker,
             slots,
-            log_starts,
             checkpoints: Mutex::new(checkpoints),
+            replacing: Mutex::default(),
+            is_unsettled: AtomicBool::new(false),
             due: DueCheckpoints::default(),
             is_over: Mutex::new(false),
             ignored,
@@ -144,7 +160,12 @@ impl LogDir {
     }
 
     pub(crate) fn id(&self) -> Uuid {
-        self.id
+        self.meta.directory
+    }
+
+    /// The cluster that all directories of a broker belong to.
+    pub(crate) fn cluster(&self) -> Option<&str> {
+        self.meta.cluster.as_deref()
     }
 
     /// Whether the marker of a clean shutdown was there when the directory was opened.
@@ -180,7 +201,7 @@ impl LogDir {
 
     /// The first readable offset, where deletion has moved it past a segment's base.
     pub(crate) fn log_start(&self, name: &TopicPartition) -> Option<Offset> {
-        self.log_starts.get(name).copied()
+        self.checkpoints.lock().log_starts.get(name).copied()
     }
 
     /// Notes a partition's recovery point and high watermark for the next [`write_checkpoints`](Self::write_checkpoints).
@@ -197,12 +218,41 @@ impl LogDir {
 
     /// Replaces the checkpoint files by what was noted.
     pub(crate) fn write_checkpoints(&self) -> Result<()> {
-        let (points, watermarks) = {
-            let checkpoints = self.checkpoints.lock();
-            (checkpoints.recovery_points.clone(), checkpoints.high_watermarks.clone())
+        let _one_at_a_time = self.replacing.lock();
+        let is_stale = std::mem::take(&mut self.checkpoints.lock().is_stale);
+        self.replace_files(is_stale)
+    }
+
+    /// Drops what is known of partitions by their names, durably: those that get these names next are others. Nothing is
+    /// written where nothing is known.
+    pub(crate) fn forget(&self, names: &[TopicPartition]) -> Result<()> {
+        let _one_at_a_time = self.replacing.lock();
+        let is_stale = {
+            let mut checkpoints = self.checkpoints.lock();
+            let Checkpoints { recovery_points, high_watermarks, log_starts, is_stale } = &mut *checkpoints;
+            for name in names {
+                for known in [&mut *recovery_points, high_watermarks, log_starts] {
+                    *is_stale |= known.remove(name).is_some();
+                }
+            }
+            std::mem::take(is_stale)
         };
-        checkpoint_file::write_offsets(self.storage(), &self.path.join(RECOVERY_POINTS), &points)?;
-        checkpoint_file::write_offsets(self.storage(), &self.path.join(HIGH_WATERMARKS), &watermarks)
+        if is_stale { self.replace_files(true) } else { Ok(()) }
+    }
+
+    /// Replaces the files, under `replacing`. Where that fails, what was stale stays so.
+    fn replace_files(&self, was_stale: bool) -> Result<()> {
+        let known = self.checkpoints.lock().clone();
+        let write = |name: &str, offsets| {
+            checkpoint_file::write_offsets(self.storage(), &self.path.join(name), offsets)
+        };
+        let written = write(RECOVERY_POINTS, &known.recovery_points)
+            .and_then(|()| write(HIGH_WATERMARKS, &known.high_watermarks))
+            .and_then(|()| if was_stale { write(LOG_STARTS, &known.log_starts) } else { Ok(()) });
+        if written.is_err() {
+            self.checkpoints.lock().is_stale |= was_stale;
+        }
+        written
     }
 
     /// Asks for a checkpoint of `log` within `delay`.
@@ -251,17 +301,19 @@ impl LogDir {
         *self.is_over.lock() = true;
     }
 
-    /// Ends the work on the directory: its checkpoints are replaced, and where all of its logs were closed in order
-    /// (`is_whole`), the marker that says so is placed. Where nothing was ever changed, nothing is written.
-    pub(crate) fn close(&self, is_whole: bool) -> Result<()> {
-        let closed = if self.marker.settle() {
-            Ok(())
-        } else {
-            self.write_checkpoints().and_then(|()| if is_whole { self.marker.place() } else { Ok(()) })
-        };
-        self.files.shut();
-        self.unlock();
-        closed
+    /// Notes that a log in it could not be opened, or not be closed in order: the next open looks.
+    pub(crate) fn forgo_marker(&self) {
+        self.is_unsettled.store(true, Release);
+    }
+
+    /// Ends the work on the directory: its checkpoints are replaced, and where all of its logs were closed in order, the
+    /// marker that says so is placed. Where nothing was ever changed, nothing is written.
+    pub(crate) fn close(&self) -> Result<()> {
+        if self.marker.settle() {
+            return Ok(());
+        }
+        self.write_checkpoints()?;
+        if self.is_unsettled.load(Acquire) { Ok(()) } else { self.marker.place() }
     }
 
     /// Lets go of the directory: another broker may open it.
@@ -310,7 +362,8 @@ mod tests {
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0)));
         let files = OpenFiles::new(Arc::new(storage.clone()), 8);
         let random = Arc::new(Mutex::new(fastrand::Rng::with_seed(1)));
-        LogDir::open(Path::new(path), config, files, clock, Arc::default(), random)
+        let parts = LogDirParts { config, files, clock, timers: Arc::default(), random };
+        LogDir::open(Path::new(path), None, parts)
     }
 
     #[test]
@@ -339,6 +392,11 @@ mod tests {
         dir.unlock();
         let dir = open(&storage, "d").unwrap();
         assert_eq!(dir.recovery_point(&name), Some(Offset::from(5)));
+        dir.forget(std::slice::from_ref(&name)).unwrap();
+        assert_eq!(dir.recovery_point(&name), None);
+        dir.unlock();
+        let dir = open(&storage, "d").unwrap();
+        assert_eq!(dir.recovery_point(&name), None, "it is forgotten durably");
         dir.unlock();
         crate::storage::small_file::replace(&storage, &Path::new("d").join(RECOVERY_POINTS), b"nonsense")
             .unwrap();

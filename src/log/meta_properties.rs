@@ -26,14 +26,29 @@ pub(crate) fn exists(storage: &dyn Storage, dir: &Path) -> Result<bool> {
     }
 }
 
-/// Reads a log directory's id, making the file where there is none.
-pub(crate) fn open(storage: &dyn Storage, dir: &Path, random: &Mutex<fastrand::Rng>) -> Result<Uuid> {
+/// What the file says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Meta {
+    /// The log directory's id.
+    pub(crate) directory: Uuid,
+    /// The id of the cluster, which all directories of a broker share.
+    pub(crate) cluster: Option<String>,
+}
+
+/// Reads a log directory's file, making one where there is none: as a directory of `cluster`, or of a new one.
+pub(crate) fn open(
+    storage: &dyn Storage,
+    dir: &Path,
+    cluster: Option<&str>,
+    random: &Mutex<fastrand::Rng>,
+) -> Result<Meta> {
     let path = dir.join(FILE_NAME);
     let mut properties = match small_file::read(storage, &path, FILE_BYTES_MAX)? {
         Some(bytes) => parse(&bytes).map_err(|reason| Error::InvalidFile { path: path.clone(), reason })?,
         None => {
-            let cluster = Uuid::random(&mut random.lock());
-            let new = [("version", VERSION.to_string()), ("cluster.id", cluster.to_string())];
+            let new_cluster = || Uuid::random(&mut random.lock()).to_string();
+            let cluster = cluster.map_or_else(new_cluster, str::to_owned);
+            let new = [("version", VERSION.to_string()), ("cluster.id", cluster)];
             let node = ("node.id", "0".to_owned());
             new.into_iter().chain([node]).map(|(name, value)| (name.to_owned(), value)).collect()
         }
@@ -45,8 +60,10 @@ pub(crate) fn open(storage: &dyn Storage, dir: &Path, random: &Mutex<fastrand::R
     if !(0..=VERSION).contains(&version) {
         return Err(Error::UnsupportedVersion { path, found: version, supported: VERSION });
     }
+    let cluster = value("cluster.id").map(str::to_owned);
     if let Some(id) = value("directory.id") {
-        return Uuid::parse(id).ok_or_else(|| invalid(format!("directory.id {id:?} is no UUID")));
+        let directory = Uuid::parse(id).ok_or_else(|| invalid(format!("directory.id {id:?} is no UUID")))?;
+        return Ok(Meta { directory, cluster });
     }
     let id = Uuid::random(&mut random.lock());
     let node = value("broker.id").or(value("node.id")).unwrap_or("0").to_owned();
@@ -55,7 +72,15 @@ pub(crate) fn open(storage: &dyn Storage, dir: &Path, random: &Mutex<fastrand::R
     properties.extend(renewed.map(|(name, value)| (name.to_owned(), value)));
     let lines: String = properties.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
     small_file::replace(storage, &path, lines.as_bytes())?;
-    Ok(id)
+    Ok(Meta { directory: id, cluster })
+}
+
+/// The id in the file of a log directory that may be unusable; nothing is changed.
+pub(crate) fn read_id(storage: &dyn Storage, dir: &Path) -> Option<Uuid> {
+    let bytes = small_file::read(storage, &dir.join(FILE_NAME), FILE_BYTES_MAX).ok()??;
+    let properties = parse(&bytes).ok()?;
+    let id = properties.iter().find(|(name, _)| name == "directory.id");
+    id.and_then(|(_, id)| Uuid::parse(id))
 }
 
 fn parse(bytes: &[u8]) -> std::result::Result<Vec<(String, String)>, String> {
@@ -81,15 +106,22 @@ mod tests {
         if let Some(contents) = contents {
             small_file::replace(&storage, &dir.join(FILE_NAME), contents.as_bytes()).unwrap();
         }
-        let opened = open(&storage, dir, &Mutex::new(fastrand::Rng::with_seed(1)));
-        (storage, opened)
+        let opened = open(&storage, dir, None, &Mutex::new(fastrand::Rng::with_seed(1)));
+        (storage, opened.map(|meta| meta.directory))
     }
 
     #[test]
     fn a_new_directory_gets_an_id_that_stays() {
         let (storage, id) = open_with(None);
-        let again = open(&storage, Path::new("d"), &Mutex::new(fastrand::Rng::with_seed(2))).unwrap();
-        assert_eq!(again, id.unwrap());
+        let random = Mutex::new(fastrand::Rng::with_seed(2));
+        let again = open(&storage, Path::new("d"), None, &random).unwrap();
+        assert_eq!(again.directory, id.unwrap());
+        assert_eq!(read_id(&storage, Path::new("d")), Some(again.directory));
+        // Another directory of the same broker is of the same cluster.
+        storage.create_dir(Path::new("e")).unwrap();
+        let other = open(&storage, Path::new("e"), again.cluster.as_deref(), &random).unwrap();
+        assert!(other.cluster.is_some() && other.cluster == again.cluster);
+        assert_ne!(other.directory, again.directory);
         let bytes = small_file::read(&storage, Path::new("d/meta.properties"), 1000).unwrap().unwrap();
         let text = String::from_utf8(bytes).unwrap();
         assert!(text.contains("version=1\n") && text.contains("node.id=0\n"), "{text}");

@@ -114,6 +114,11 @@ impl Log {
         &self.name
     }
 
+    /// The log directory that it is in.
+    pub(crate) fn dir(&self) -> &Arc<LogDir> {
+        &self.dir
+    }
+
     /// The partition's directory.
     pub(crate) fn path(&self) -> &Path {
         &self.path

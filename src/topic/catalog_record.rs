@@ -10,15 +10,21 @@
 //!        | directory ids: count i32, 16 bytes each
 //!        | settings: count i32, each name and value: length i16, bytes
 //!
-//! state  0  being created: directories may be missing or empty
-//!        1  created: each partition has its directory, in the log directory with the id in its place
+//! count  of the partitions that are created, from 0 on; those with a directory id beyond it are being created
+//! ids    by partition, the log directory that its own is in
+//! state  0  partitions are being created: what they need may be missing
+//!        1  whole: all of them are created
+//!        2  being deleted: directories may be gone
 //!
 //! the ids of producers
 //! key    version i16 = 1
 //! value  version i16 = 0 | next id i64: every id below it may have been given to a producer
 //! ```
 
+use std::cmp::Ordering;
+
 use crate::log::TopicConfig;
+use crate::offset::PartitionId;
 use crate::uuid::Uuid;
 
 const VERSION: i16 = 0;
@@ -26,15 +32,18 @@ const VERSION: i16 = 0;
 const PRODUCER_IDS: i16 = 1;
 const CREATING: i8 = 0;
 const CREATED: i8 = 1;
+const DELETING: i8 = 2;
 
 /// A topic, as a record of the catalog tells of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TopicRecord {
     pub(crate) id: Uuid,
-    pub(crate) partition_count: u32,
+    /// How many partitions are created; the others are being.
+    pub(crate) created: u32,
     pub(crate) config: TopicConfig,
-    /// The log directory of each partition; none while the topic is being created.
-    pub(crate) directories: Option<Vec<Uuid>>,
+    /// The log directory of each partition.
+    pub(crate) directories: Vec<Uuid>,
+    pub(crate) is_deleting: bool,
 }
 
 /// What a record of the catalog is about.
@@ -82,15 +91,33 @@ pub(crate) fn decode_producer_ids(value: &[u8]) -> Result<i64, String> {
 }
 
 impl TopicRecord {
+    /// The same topic, once all of its partitions are created.
+    pub(crate) fn completed(&self) -> TopicRecord {
+        TopicRecord { created: count_of(&self.directories), ..self.clone() }
+    }
+
+    pub(crate) fn is_complete(&self) -> bool {
+        self.created == count_of(&self.directories)
+    }
+
+    /// Each partition with the id of its log directory.
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = (PartitionId, Uuid)> {
+        let numbers = (0_u32..).map_while(|number| PartitionId::try_from(number).ok());
+        numbers.zip(self.directories.iter().copied())
+    }
+
     pub(crate) fn encode(&self) -> Vec<u8> {
         let mut value = VERSION.to_be_bytes().to_vec();
         value.extend_from_slice(self.id.as_bytes());
-        let state = if self.directories.is_some() { CREATED } else { CREATING };
+        let state = match (self.is_deleting, self.is_complete()) {
+            (true, _) => DELETING,
+            (false, true) => CREATED,
+            (false, false) => CREATING,
+        };
         value.extend_from_slice(&state.to_be_bytes());
-        value.extend_from_slice(&self.partition_count.to_be_bytes());
-        let directories = self.directories.as_deref().unwrap_or_default();
-        put_count(&mut value, directories.len());
-        directories.iter().for_each(|id| value.extend_from_slice(id.as_bytes()));
+        value.extend_from_slice(&self.created.to_be_bytes());
+        put_count(&mut value, self.directories.len());
+        self.directories.iter().for_each(|id| value.extend_from_slice(id.as_bytes()));
         let settings = self.config.overrides();
         put_count(&mut value, settings.len());
         for (name, setting) in settings {
@@ -121,7 +148,7 @@ impl Reader<'_> {
     fn topic(&mut self) -> Option<Result<TopicRecord, String>> {
         let id = Uuid::from_bytes(self.array()?);
         let state = i8::from_be_bytes(self.array()?);
-        let partition_count = u32::from_be_bytes(self.array()?);
+        let created = u32::from_be_bytes(self.array()?);
         let ids = (0..self.count()?).map(|_| self.array().map(Uuid::from_bytes));
         let directories: Vec<Uuid> = ids.collect::<Option<_>>()?;
         let mut config = TopicConfig::default();
@@ -131,13 +158,12 @@ impl Reader<'_> {
                 return Some(Err(error.to_string()));
             }
         }
-        let is_whole = u32::try_from(directories.len()) == Ok(partition_count);
-        let directories = match state {
-            CREATING if directories.is_empty() => None,
-            CREATED if is_whole => Some(directories),
+        let is_deleting = match (state, created.cmp(&count_of(&directories))) {
+            (CREATING, Ordering::Less) | (CREATED, Ordering::Equal) => false,
+            (DELETING, Ordering::Less | Ordering::Equal) => true,
             _ => return None,
         };
-        Some(Ok(TopicRecord { id, partition_count, config, directories }))
+        Some(Ok(TopicRecord { id, created, config, directories, is_deleting }))
     }
 
     fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
@@ -164,6 +190,11 @@ impl Reader<'_> {
     }
 }
 
+/// How many partitions these are the directories of.
+fn count_of(directories: &[Uuid]) -> u32 {
+    u32::try_from(directories.len()).expect("a topic's partitions are counted in 31 bits")
+}
+
 fn put_string(output: &mut Vec<u8>, text: &str) {
     let length = i16::try_from(text.len()).expect("names and settings are short");
     output.extend_from_slice(&length.to_be_bytes());
@@ -182,17 +213,22 @@ mod tests {
     fn record() -> TopicRecord {
         TopicRecord {
             id: Uuid::CATALOG,
-            partition_count: 2,
+            created: 2,
             config: TopicConfig::default().segment_bytes(4096).max_message_bytes(5),
-            directories: Some(vec![Uuid::CATALOG, Uuid::from_bytes([7; 16])]),
+            directories: vec![Uuid::CATALOG, Uuid::from_bytes([7; 16])],
+            is_deleting: false,
         }
     }
 
     #[test]
     fn records_read_back() {
         assert_eq!(TopicRecord::decode(&record().encode()), Ok(record()));
-        let creating = TopicRecord { directories: None, ..record() };
-        assert_eq!(TopicRecord::decode(&creating.encode()), Ok(creating));
+        let growing = TopicRecord { created: 1, ..record() };
+        assert_eq!(growing.completed(), record());
+        let deleting = TopicRecord { is_deleting: true, ..record() };
+        for other in [growing, deleting] {
+            assert_eq!(TopicRecord::decode(&other.encode()), Ok(other));
+        }
         assert_eq!(decode_key(&encode_key("a-b")), Some(CatalogKey::Topic("a-b".to_owned())));
         let (key, value) = encode_producer_ids(7);
         assert_eq!(decode_key(&key), Some(CatalogKey::ProducerIds));

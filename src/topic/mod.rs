@@ -2,9 +2,11 @@
 
 mod catalog;
 mod catalog_record;
+mod create;
 mod entry;
 mod name;
 mod new_topic;
+mod opening;
 mod partitioning;
 mod producer_ids;
 

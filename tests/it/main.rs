@@ -10,6 +10,7 @@ mod foreign;
 mod golden;
 mod hostile;
 mod interop;
+mod log_dirs;
 mod model;
 mod open;
 mod producer;

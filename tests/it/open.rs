@@ -52,7 +52,7 @@ fn a_broker_needs_exactly_one_place() {
         Broker::builder().log_dir(&path).in_memory(),
         Broker::builder().in_memory().storage(MemoryStorage::new()),
         Broker::builder().storage(MemoryStorage::new()),
-        Broker::builder().log_dir(&path).log_dir(directory.path().join("other")),
+        Broker::builder().log_dir(&path).log_dir(&path),
     ];
     for builder in builders {
         let error = builder.open().unwrap_err();

@@ -63,9 +63,19 @@ impl Place {
         }
     }
 
+    /// A log directory of this name, beside the ordinary one.
+    pub(crate) fn path_of(&self, name: &str) -> PathBuf {
+        self.path().with_file_name(name)
+    }
+
     pub(crate) fn builder(&self) -> BrokerBuilder {
-        let builder =
-            Broker::builder().log_dir(self.path()).clock(self.clock.clone()).config(self.config.clone());
+        self.builder_on(&["data"])
+    }
+
+    /// Opens a broker on log directories of these names; the ordinary one is `data`.
+    pub(crate) fn builder_on(&self, names: &[&str]) -> BrokerBuilder {
+        let builder = Broker::builder().clock(self.clock.clone()).config(self.config.clone());
+        let builder = names.iter().fold(builder, |builder, name| builder.log_dir(self.path_of(name)));
         match &self.medium {
             Medium::Disk(_) => builder,
             Medium::Memory(storage) => builder.storage(storage.clone()),
@@ -100,10 +110,10 @@ impl Place {
         self.path().join(format!("{TOPIC}-0"))
     }
 
-    /// A copy of the directory on disk as it stands: what a process that is killed now leaves behind.
+    /// A copy of the directories on disk as they stand: what a process that is killed now leaves behind.
     pub(crate) fn as_if_killed(&self) -> Place {
         let copy = Place { clock: self.clock.clone(), config: self.config.clone(), ..Place::disk() };
-        copy_directory(&self.path(), &copy.path());
+        copy_directory(&self.path_of(""), &copy.path_of(""));
         copy
     }
 }

@@ -1,0 +1,134 @@
+//! Creating topics, in three steps: a record that says which partitions are being created, and in which log directories,
+//! synced; then the partitions; then a record that they are, synced.
+//!
+//! A crash after the first step leaves what the next open completes. An error takes the creation back, by a record that the
+//! topic is as before. Where not even that can be written, the next open completes the creation, although it was
+//! reported as failed.
+
+use std::collections::BTreeMap;
+
+use super::catalog::Catalog;
+use super::catalog_record::TopicRecord;
+use super::entry::TopicEntry;
+use super::name;
+use super::new_topic::NewTopic;
+use crate::error::{Error, Result};
+use crate::log::{self, Log};
+use crate::offset::{PartitionId, TopicPartition};
+use crate::sync::Arc;
+use crate::uuid::Uuid;
+
+/// The most partitions that a topic may have: its record names a directory for each, and is one batch of the catalog.
+pub(crate) const PARTITIONS_MAX: u32 = 10_000;
+
+impl Catalog {
+    /// Creates a topic, durably.
+    pub(crate) fn create_topic(&self, new: NewTopic) -> Result<Arc<TopicEntry>> {
+        let NewTopic { name, partitions, config } = new;
+        name::check(&name)?;
+        check_count(&name, partitions)?;
+        config.validate()?;
+        let change = self.change(&name)?;
+        self.check_free(&name)?;
+        let id = Uuid::random(&mut self.dirs.first().random.lock());
+        let directories = self.plan(partitions);
+        let record = TopicRecord { id, created: 0, config, directories, is_deleting: false };
+        let logs = self.extend(&name, &record, None)?;
+        let partitions = logs.into_iter().map(Ok).collect();
+        let entry = Arc::new(TopicEntry::new(&name, record.completed(), partitions));
+        change.publish(Some(&entry));
+        Ok(entry)
+    }
+
+    /// Refuses a name that a topic has, or that collides with one.
+    fn check_free(&self, name: &str) -> Result<()> {
+        let topics = self.topics();
+        match topics.keys().find(|taken| name::collide(taken, name)) {
+            None => Ok(()),
+            Some(taken) if taken == name => Err(Error::TopicExists { topic: taken.clone() }),
+            Some(existing) => {
+                let (topic, existing) = (name.to_owned(), existing.clone());
+                Err(Error::TopicNameCollision { topic, existing })
+            }
+        }
+    }
+
+    /// The log directories for so many new partitions.
+    fn plan(&self, count: u32) -> Vec<Uuid> {
+        let mut held: BTreeMap<Uuid, usize> = BTreeMap::new();
+        for id in self.topics().values().flat_map(|topic| &topic.directories) {
+            *held.entry(*id).or_default() += 1;
+        }
+        let online = self.dirs.online().iter().map(|dir| dir.id());
+        let mut held: Vec<(Uuid, usize)> =
+            online.map(|id| (id, held.get(&id).copied().unwrap_or(0))).collect();
+        (0..count).map(|_| least_held(&mut held)).collect()
+    }
+
+    /// Creates the partitions that `growing` has beyond those that are created, durably. `before` is the topic's record until
+    /// now.
+    fn extend(
+        &self,
+        name: &str,
+        growing: &TopicRecord,
+        before: Option<&TopicRecord>,
+    ) -> Result<Vec<Arc<Log>>> {
+        self.append(name, Some(growing))?;
+        let made = self.log.sync().and_then(|_| self.make(name, growing));
+        if made.is_err() {
+            // Without this, the next open would complete the creation that is reported as failed.
+            let _ = self.append(name, before);
+        }
+        made
+    }
+
+    fn make(&self, name: &str, growing: &TopicRecord) -> Result<Vec<Arc<Log>>> {
+        let new = growing.partitions().filter(|&(number, _)| u32::from(number) >= growing.created);
+        let create = |(number, dir)| self.create_partition(name, growing, number, dir);
+        let made = new.map(create).collect::<Result<_>>()?;
+        self.append(name, Some(&growing.completed()))?;
+        self.log.sync()?;
+        Ok(made)
+    }
+
+    fn create_partition(
+        &self,
+        topic: &str,
+        record: &TopicRecord,
+        partition: PartitionId,
+        dir: Uuid,
+    ) -> Result<Arc<Log>> {
+        let offline = |source| Error::PartitionOffline { topic: topic.to_owned(), partition, source };
+        let dir = self.dirs.get(dir).map_err(offline)?;
+        log::create(dir, TopicPartition::new(topic, partition), record.id, record.config.clone())
+    }
+}
+
+fn check_count(topic: &str, requested: u32) -> Result<()> {
+    let limit = PARTITIONS_MAX;
+    if (1..=limit).contains(&requested) {
+        Ok(())
+    } else {
+        Err(Error::InvalidPartitionCount { topic: topic.to_owned(), requested, limit })
+    }
+}
+
+/// Puts one more partition into the directory with the fewest, and of those into the first.
+fn least_held(held: &mut [(Uuid, usize)]) -> Uuid {
+    let (id, count) = held.iter_mut().min_by_key(|(_, count)| *count).expect("the first directory is online");
+    *count += 1;
+    *id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_go_where_the_fewest_are_and_to_the_first_of_those() {
+        let ids = [1, 2, 3].map(|number| Uuid::from_bytes([number; 16]));
+        let mut held = vec![(ids[0], 2), (ids[1], 0), (ids[2], 1)];
+        let planned: Vec<Uuid> = (0..6).map(|_| least_held(&mut held)).collect();
+        assert_eq!(planned, [ids[1], ids[1], ids[2], ids[0], ids[1], ids[2]]);
+    }
+}

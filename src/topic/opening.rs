@@ -1,0 +1,230 @@
+//! Opening the catalog, and every partition it knows.
+//!
+//! An open completes a creation that was interrupted after its first record. A created partition whose directory, or whose
+//! log directory, is missing is offline, and never created empty again; a directory that the catalog does not know is
+//! reported, and never deleted.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::PathBuf;
+
+use super::catalog::{CATALOG_TOPIC, Catalog, Topics, append};
+use super::catalog_record::{CatalogKey, TopicRecord, decode_key, decode_producer_ids};
+use super::entry::TopicEntry;
+use super::producer_ids::ProducerIds;
+use crate::error::{Error, Result};
+use crate::log::{self, Log, LogDir, LogDirs, PartitionRecovery, TopicConfig};
+use crate::offset::{Offset, PartitionId, TopicPartition};
+use crate::record::RecordView;
+use crate::storage::Storage;
+use crate::sync::Arc;
+use crate::uuid::Uuid;
+
+/// How much of the catalog is read at a time.
+const READ_BYTES: usize = 1 << 20;
+
+/// What opening a catalog found.
+#[derive(Debug, Default)]
+pub(crate) struct CatalogReport {
+    pub(crate) partitions: Vec<PartitionRecovery>,
+    /// Directories that belong to no topic.
+    pub(crate) unknown_directories: Vec<PathBuf>,
+}
+
+impl Catalog {
+    /// Refuses log directories of which another than the first has a catalog: an open would begin a second one, or take
+    /// one for the other. Nothing is changed.
+    pub(crate) fn check_place(storage: &dyn Storage, log_dirs: &[PathBuf]) -> Result<()> {
+        let Some((first, others)) = log_dirs.split_first() else { return Ok(()) };
+        let name = TopicPartition::new(CATALOG_TOPIC, PartitionId::ZERO).to_string();
+        let Some(other) = others.iter().find(|other| storage.stat(&other.join(&name)).is_ok()) else {
+            return Ok(());
+        };
+        let (value, reason) = match storage.stat(&first.join(&name)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                (first, format!("the catalog of topics is in {}: name that one first", other.display()))
+            }
+            Ok(_) | Err(_) => {
+                (other, format!("it has a catalog of topics of its own, as {} has", first.display()))
+            }
+        };
+        Err(Error::InvalidConfig { setting: "log.dirs", value: value.display().to_string(), reason })
+    }
+
+    /// Opens the catalog in the first of `dirs`, or begins it, and with it every partition it knows.
+    pub(crate) fn open(dirs: &Arc<LogDirs>) -> Result<(Catalog, CatalogReport)> {
+        let mut report = CatalogReport::default();
+        let log = open_log(dirs.first(), &mut report)?;
+        let mut topics = Topics::new();
+        let Replayed { topics: records, next_producer_id } = replay(&log)?;
+        for (name, record) in records {
+            let entry = open_topic(dirs, &log, &name, record, &mut report)?;
+            topics.insert(name, Arc::new(entry));
+        }
+        for dir in dirs.online() {
+            unknown_directories(dir, dirs.first(), &topics, &mut report.unknown_directories)?;
+        }
+        Ok((Catalog::new(dirs, log, topics, ProducerIds::new(next_producer_id)), report))
+    }
+}
+
+fn open_log(dir: &Arc<LogDir>, report: &mut CatalogReport) -> Result<Arc<Log>> {
+    let (topic, partition) = (CATALOG_TOPIC.to_owned(), PartitionId::ZERO);
+    let name = TopicPartition::new(CATALOG_TOPIC, partition);
+    let path = dir.partition_path(&name);
+    match dir.storage().stat(&path) {
+        Ok(_) => {
+            let config = TopicConfig::default();
+            let open = |found: &mut _| log::open(dir, &name, Uuid::CATALOG, &config, found);
+            let log = reported(dir, &name, report, open);
+            log.map_err(|source| Error::PartitionOffline { topic, partition, source })
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let (_, durable) = dir.slots.slot(Uuid::CATALOG, partition);
+            let durable = durable.max(dir.recovery_point(&name)).unwrap_or(Offset::ZERO);
+            if durable > Offset::ZERO {
+                return Err(Error::Damaged { topic, partition, from: Offset::ZERO, durable, source: None });
+            }
+            log::create(dir, name, Uuid::CATALOG, TopicConfig::default())
+        }
+        Err(error) => Err(Error::io("look at", &path)(error)),
+    }
+}
+
+/// What the catalog's records say, taken together.
+#[derive(Debug, Default)]
+struct Replayed {
+    /// The last record of each topic.
+    topics: BTreeMap<String, TopicRecord>,
+    next_producer_id: i64,
+}
+
+fn replay(log: &Log) -> Result<Replayed> {
+    let mut replayed = Replayed::default();
+    let mut next = log.start();
+    while next < log.end() {
+        for batch in &log.read(next, READ_BYTES)? {
+            for record in &batch.records()? {
+                replayed.apply(&record).map_err(|reason| Error::InvalidFile {
+                    path: log.path().to_path_buf(),
+                    reason: format!(
+                        "the record at offset {} is not the catalog's: {reason}",
+                        record.offset()
+                    ),
+                })?;
+            }
+            next = batch.next_offset();
+        }
+    }
+    Ok(replayed)
+}
+
+impl Replayed {
+    /// Takes one record in, or says what is wrong with it.
+    fn apply(&mut self, record: &RecordView<'_>) -> Result<(), String> {
+        let key = record.key().and_then(decode_key).ok_or("its key is malformed")?;
+        match (key, record.value()) {
+            (CatalogKey::Topic(name), Some(value)) => {
+                drop(self.topics.insert(name, TopicRecord::decode(value)?))
+            }
+            (CatalogKey::Topic(name), None) => drop(self.topics.remove(&name)),
+            (CatalogKey::ProducerIds, Some(value)) => {
+                self.next_producer_id = self.next_producer_id.max(decode_producer_ids(value)?);
+            }
+            (CatalogKey::ProducerIds, None) => return Err("producer ids are never deleted".to_owned()),
+        }
+        Ok(())
+    }
+}
+
+/// Opens the partitions of one topic, and creates those whose creation was interrupted.
+fn open_topic(
+    dirs: &LogDirs,
+    catalog: &Log,
+    name: &str,
+    mut record: TopicRecord,
+    report: &mut CatalogReport,
+) -> Result<TopicEntry> {
+    let mut partitions = Vec::new();
+    for (number, dir) in record.partitions() {
+        let name = TopicPartition::new(name, number);
+        partitions.push(open_partition(dirs, dir, name, &record, report));
+    }
+    if !record.is_complete() && partitions.iter().all(Result::is_ok) {
+        record = record.completed();
+        append(catalog, name, Some(&record))?;
+        catalog.sync()?;
+    }
+    Ok(TopicEntry::new(name, record, partitions))
+}
+
+fn open_partition(
+    dirs: &LogDirs,
+    dir: Uuid,
+    name: TopicPartition,
+    record: &TopicRecord,
+    report: &mut CatalogReport,
+) -> Result<Arc<Log>, Arc<Error>> {
+    let dir = match dirs.get(dir) {
+        Ok(dir) => dir,
+        Err(error) => {
+            let offline = Some(Arc::clone(&error));
+            report.partitions.push(PartitionRecovery { offline, ..PartitionRecovery::new(name) });
+            return Err(error);
+        }
+    };
+    if u32::from(name.partition()) < record.created {
+        reported(dir, &name, report, |found| log::open(dir, &name, record.id, &record.config, found))
+    } else {
+        // Whatever an interrupted creation left, nothing of it is known to be durable, and no record can be in it.
+        let new = name.clone();
+        reported(dir, &name, report, |_| log::create(dir, new, record.id, record.config.clone()))
+    }
+}
+
+/// Opens one partition, and reports on it whether that succeeds or not.
+fn reported(
+    dir: &LogDir,
+    name: &TopicPartition,
+    report: &mut CatalogReport,
+    open: impl FnOnce(&mut PartitionRecovery) -> Result<Arc<Log>>,
+) -> Result<Arc<Log>, Arc<Error>> {
+    let mut found = PartitionRecovery::new(name.clone());
+    let began = dir.clock.monotonic();
+    let opened = open(&mut found).map_err(Arc::new);
+    found.elapsed = dir.clock.monotonic().saturating_sub(began);
+    found.offline = opened.as_ref().err().map(Arc::clone);
+    if opened.is_err() {
+        dir.forgo_marker();
+    }
+    if found.is_notable() {
+        ::log::warn!("{found}");
+    }
+    report.partitions.push(found);
+    opened
+}
+
+/// Adds the directories in `dir` that belong to no partition in it.
+fn unknown_directories(
+    dir: &Arc<LogDir>,
+    first: &Arc<LogDir>,
+    topics: &Topics,
+    unknown: &mut Vec<PathBuf>,
+) -> Result<()> {
+    let is_known = |directory: &str| {
+        let parts = directory.rsplit_once('-');
+        let parts = parts.and_then(|(topic, number)| Some((topic, number.parse::<usize>().ok()?)));
+        parts.is_some_and(|(topic, number)| {
+            let is_here = if topic == CATALOG_TOPIC {
+                number == 0 && Arc::ptr_eq(dir, first)
+            } else {
+                let directories = topics.get(topic).map(|topic| &topic.directories);
+                directories.and_then(|all| all.get(number)).is_some_and(|&id| id == dir.id())
+            };
+            is_here && directory == format!("{topic}-{number}")
+        })
+    };
+    let directories = dir.directories()?.into_iter().filter(|directory| !is_known(directory));
+    unknown.extend(directories.map(|directory| dir.path().join(directory)));
+    Ok(())
+}
