@@ -1,4 +1,4 @@
-//! Describe and create.
+//! Describe, create and delete.
 
 use crate::broker::{Broker, Topic};
 use crate::error::{Error, Result};
@@ -85,6 +85,44 @@ impl Admin {
         self.broker.shared.check_open()?;
         let entry = self.broker.shared.catalog.create_topic(topic)?;
         Ok(Topic::new(&self.broker.shared, entry))
+    }
+
+    /// Deletes a topic with all that is in it. It stays deleted when this returns, whatever happens then. Handles on it fail
+    /// with [`Error::UnknownTopic`]; what has been read stays valid. Another topic may have its name at once, and is empty.
+    ///
+    /// The files are removed in the background, or after the next open.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownTopic`], [`Error::TopicDeletionDisabled`], [`Error::InvalidTopicName`] for the catalog's own,
+    /// [`Error::Closed`], [`Error::Io`]. After an error the topic is there as before, but with [`Error::Poisoned`], which says
+    /// that the catalog could not be synced: then the next open has the topic whole or not at all.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use streamlog::{Broker, Error, NewTopic, Record};
+    ///
+    /// let broker = Broker::in_memory()?;
+    /// let first = broker.admin().create_topic(NewTopic::new("orders"))?;
+    /// let partition = first.partition(0)?;
+    /// partition.append(&[Record::new().value("3 apples")])?;
+    ///
+    /// broker.admin().delete_topic("orders")?;
+    /// assert!(matches!(partition.sync(), Err(Error::UnknownTopic { .. })));
+    ///
+    /// let second = broker.admin().create_topic(NewTopic::new("orders"))?;
+    /// assert!(second.id() != first.id() && second.partition(0)?.log_end_offset() == 0);
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn delete_topic(&self, name: &str) -> Result<()> {
+        self.broker.shared.check_open()?;
+        if !self.broker.shared.config.delete_topics {
+            return Err(Error::TopicDeletionDisabled {
+                topic: self.broker.shared.catalog.topic(name)?.name.clone(),
+            });
+        }
+        self.broker.shared.catalog.delete_topic(name)
     }
 
     /// The names of all topics, sorted.

@@ -113,6 +113,13 @@ pub enum Error {
         limit: u32,
     },
 
+    /// Topics may not be deleted: [`BrokerConfig::delete_topics`](crate::BrokerConfig::delete_topics()) is off.
+    #[error("topic {topic} cannot be deleted: the deletion of topics is turned off")]
+    TopicDeletionDisabled {
+        /// The topic's name.
+        topic: String,
+    },
+
     /// A setting's value is outside its bounds, or contradicts another setting.
     #[error("invalid value {value} for {setting}: {reason}")]
     InvalidConfig {
@@ -427,7 +434,7 @@ pub enum Error {
 
     /// A partition lies in a log directory that is not among those that the broker was opened with, or that cannot be
     /// told, because it cannot be read.
-    #[error("no log directory with the id {id} is online")]
+    #[error("no log directory with directory.id {id} in its meta.properties is online")]
     UnknownLogDir {
         /// The directory's id, in its `meta.properties`.
         id: Uuid,
@@ -525,6 +532,7 @@ impl Error {
             | Error::Poisoned { .. }
             | Error::Io { .. } => 56,
             Error::UnknownLogDir { .. } => 57,
+            Error::TopicDeletionDisabled { .. } => 73,
             Error::CodecDisabled { .. } => 76,
             Error::FieldTooLarge { .. }
             | Error::MissingTopic

@@ -33,6 +33,8 @@ pub struct BrokerConfig {
     pub map_sealed_segments: bool,
     /// See [`allow_offline_dirs`](BrokerConfig::allow_offline_dirs()).
     pub allow_offline_dirs: bool,
+    /// See [`delete_topics`](BrokerConfig::delete_topics()).
+    pub delete_topics: bool,
     /// See [`seed`](BrokerConfig::seed()).
     pub seed: Option<u64>,
 }
@@ -49,6 +51,7 @@ impl Default for BrokerConfig {
             checkpoint_bytes: 64 << 20,
             map_sealed_segments: true,
             allow_offline_dirs: false,
+            delete_topics: true,
             seed: None,
         }
     }
@@ -104,6 +107,13 @@ impl BrokerConfig {
     #[must_use]
     pub fn allow_offline_dirs(mut self, is_allowed: bool) -> BrokerConfig {
         self.allow_offline_dirs = is_allowed;
+        self
+    }
+
+    /// Whether topics may be deleted, as they may by default. Kafka's `delete.topic.enable`.
+    #[must_use]
+    pub fn delete_topics(mut self, is_allowed: bool) -> BrokerConfig {
+        self.delete_topics = is_allowed;
         self
     }
 

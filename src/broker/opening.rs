@@ -172,7 +172,7 @@ impl BrokerBuilder {
         };
         let workers = background.start();
         let workers = workers.map_err(Error::io("start the threads of", dirs.first().path()))?;
-        Ok(Broker::new(Shared::new(dirs, catalog, report, background, workers)))
+        Ok(Broker::new(Shared::new(config, dirs, catalog, report, background, workers)))
     }
 
     /// The directories, one at least, and the storage they are on.

@@ -14,6 +14,9 @@ use crate::sync::Arc;
 /// One partition of a topic: an append-only log of records. Cheap to clone, and shared by threads: appends take turns,
 /// reads wait for nobody. From [`Topic::partition`](crate::Topic::partition).
 ///
+/// Once its topic has been deleted, every call that can fail does, with
+/// [`Error::UnknownTopic`](crate::Error::UnknownTopic). What was read before stays valid.
+///
 /// # Examples
 ///
 /// ```

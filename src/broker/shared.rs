@@ -8,6 +8,7 @@
 use std::fmt;
 
 use super::background::Background;
+use super::config::BrokerConfig;
 use super::report::RecoveryReport;
 use super::worker::Worker;
 use crate::error::{Chain, Error, Result};
@@ -24,6 +25,7 @@ pub(crate) trait EndsWithBroker: fmt::Debug + Send + Sync {
 /// What all handles of one broker share.
 #[derive(Debug)]
 pub(crate) struct Shared {
+    pub(crate) config: BrokerConfig,
     pub(super) dirs: Arc<LogDirs>,
     pub(crate) catalog: Catalog,
     pub(super) report: RecoveryReport,
@@ -37,6 +39,7 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(super) fn new(
+        config: BrokerConfig,
         dirs: Arc<LogDirs>,
         catalog: Catalog,
         report: RecoveryReport,
@@ -44,7 +47,7 @@ impl Shared {
         workers: Vec<Worker>,
     ) -> Shared {
         let (workers, ends, is_closed) = (Mutex::new(workers), Mutex::default(), AtomicBool::new(false));
-        Shared { dirs, catalog, report, background, workers, ends, is_closed }
+        Shared { config, dirs, catalog, report, background, workers, ends, is_closed }
     }
 
     /// Refuses everything once the broker is closed.

@@ -4,14 +4,15 @@ use std::fmt;
 
 use super::partition::Partition;
 use super::shared::Shared;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::log::TopicConfig;
 use crate::metrics::{PartitionMetrics, TopicMetrics};
 use crate::sync::Arc;
 use crate::topic::TopicEntry;
 use crate::uuid::Uuid;
 
-/// A topic of an open broker. Cheap to clone. From [`Broker::topic`](crate::Broker::topic).
+/// A topic of an open broker, as it was when it was asked for. Cheap to clone. From
+/// [`Broker::topic`](crate::Broker::topic).
 ///
 /// # Examples
 ///
@@ -68,9 +69,14 @@ impl Topic {
     /// # Errors
     ///
     /// [`Error::UnknownPartition`](crate::Error::UnknownPartition),
-    /// [`Error::PartitionOffline`](crate::Error::PartitionOffline), [`Error::Closed`](crate::Error::Closed).
+    /// [`Error::PartitionOffline`](crate::Error::PartitionOffline), [`Error::Closed`](crate::Error::Closed), and
+    /// [`Error::UnknownTopic`](crate::Error::UnknownTopic) once the topic has been deleted, whether or not there is another one
+    /// of its name.
     pub fn partition(&self, number: u32) -> Result<Partition> {
         self.shared.check_open()?;
+        if self.shared.catalog.topic(self.name())?.id != self.entry.id {
+            return Err(Error::UnknownTopic { topic: self.name().to_owned() });
+        }
         Ok(Partition::new(&self.shared, self.entry.log(number)?))
     }
 

@@ -12,6 +12,9 @@ use crate::sync::{Acquire, Arc};
 impl Checkpointed for Log {
     fn checkpoint(&self) -> Result<bool> {
         let _one_at_a_time = self.checkpointing.lock();
+        if self.is_deleted.load(Acquire) {
+            return Ok(false);
+        }
         let appended = std::mem::take(&mut self.writer.lock().since_checkpoint);
         let end = self.end();
         self.sync_to(end)?;

@@ -17,7 +17,8 @@
 //! ```
 //!
 //! A slot lies inside one 512-byte sector, so it is written whole or not at all; a slot whose CRC does not match counts as
-//! free. Invariant: one slot per partition, and one writer per slot: the partition's sync round.
+//! free, and so does one of a partition that is deleted. Invariant: one slot per partition, and one writer per slot: the
+//! partition's sync round.
 
 use std::collections::HashMap;
 use std::io::{self, IoSlice};
@@ -47,6 +48,8 @@ pub(crate) struct DurableSlots {
 #[derive(Debug, Default)]
 struct Slots {
     by_partition: HashMap<(Uuid, PartitionId), (u64, Offset)>,
+    /// Slots of nobody, to be used before the file grows.
+    free: Vec<u64>,
     /// Where the next slot goes.
     end: u64,
 }
@@ -97,24 +100,55 @@ impl DurableSlots {
         let (position, durable) = match slots.by_partition.get(&(topic_id, partition)) {
             Some(&(position, durable)) => (position, Some(durable)),
             None => {
-                let position = slots.end;
-                slots.end += SLOT_BYTES as u64;
+                let position = slots.take_free();
                 slots.by_partition.insert((topic_id, partition), (position, Offset::ZERO));
                 (position, None)
             }
         };
         (DurableSlot { file: Arc::clone(&self.file), position, topic_id, partition }, durable)
     }
+
+    /// Gives back a slot that is never written again: its partition is deleted. It says what it says until it is used again.
+    pub(crate) fn free(&self, slot: &DurableSlot) {
+        let mut slots = self.slots.lock();
+        if slots.by_partition.remove(&(slot.topic_id, slot.partition)).is_some() {
+            slots.free.push(slot.position);
+        }
+    }
+
+    /// Frees the slots of all partitions that are not known any more.
+    pub(crate) fn retain(&self, is_known: impl Fn(Uuid, PartitionId) -> bool) {
+        let mut slots = self.slots.lock();
+        let Slots { by_partition, free, .. } = &mut *slots;
+        by_partition.retain(|&(topic_id, partition), &mut (position, _)| {
+            let is_kept = is_known(topic_id, partition);
+            if !is_kept {
+                free.push(position);
+            }
+            is_kept
+        });
+    }
 }
 
 impl Slots {
     fn read(&mut self, bytes: &[u8]) {
         for slot in bytes.chunks(SLOT_BYTES) {
-            if let Some((key, durable)) = read_slot(slot) {
-                self.by_partition.insert(key, (self.end, durable));
+            match read_slot(slot) {
+                Some((key, durable)) => drop(self.by_partition.insert(key, (self.end, durable))),
+                None => self.free.push(self.end),
             }
             self.end += SLOT_BYTES as u64;
         }
+        // The first ones are used first.
+        self.free.reverse();
+    }
+
+    fn take_free(&mut self) -> u64 {
+        self.free.pop().unwrap_or_else(|| {
+            let position = self.end;
+            self.end += SLOT_BYTES as u64;
+            position
+        })
     }
 }
 
@@ -194,6 +228,28 @@ mod tests {
             assert_eq!(durable(&storage, number), Some(Offset::from(100 + number)));
         }
         assert_eq!(durable(&storage, 3), None);
+    }
+
+    #[test]
+    fn slots_of_deleted_partitions_are_used_again() {
+        let storage = storage();
+        let id = |number| Uuid::from_bytes([number; 16]);
+        let slots = DurableSlots::open(&storage, Path::new(DIR)).unwrap();
+        for number in 1..4 {
+            slots.slot(id(number), PartitionId::ZERO).0.write(Offset::from(9)).unwrap();
+        }
+        let (first, _) = slots.slot(id(1), PartitionId::ZERO);
+        slots.free(&first);
+        let (new, durable) = slots.slot(id(4), PartitionId::ZERO);
+        assert_eq!((new.position, durable), (first.position, None));
+        new.write(Offset::from(5)).unwrap();
+
+        let slots = DurableSlots::open(&storage, Path::new(DIR)).unwrap();
+        slots.retain(|topic_id, _| topic_id != id(2));
+        let (new, durable) = slots.slot(id(5), PartitionId::ZERO);
+        assert_eq!((new.position, durable), (first.position + SLOT_BYTES as u64, None));
+        assert_eq!(slots.slot(id(4), PartitionId::ZERO).1, Some(Offset::from(5)));
+        assert_eq!(slots.file.bytes().unwrap(), 4 * SLOT_BYTES as u64);
     }
 
     #[test]

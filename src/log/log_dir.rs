@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::checkpoint_file::{self, OffsetsByPartition};
 use super::clean_marker::CleanMarker;
 use super::due::{Checkpointed, DueCheckpoints};
-use super::durable_slots::DurableSlots;
+use super::durable_slots::{self, DurableSlots};
 use super::meta_properties::{self, Meta};
 use crate::clock::{Clock, Timers};
 use crate::error::{Chain, Error, Result};
@@ -68,7 +68,8 @@ pub(crate) struct LogDir {
     due: DueCheckpoints,
     /// Whether a log in it could not be opened, or not be closed in order: then there will be no marker.
     is_unsettled: AtomicBool,
-    /// Whether the directory is being closed. Held over each round of checkpoints, so that none runs into a close.
+    /// Whether the directory is being closed. Held over each round of checkpoints and each removal, so that none runs into a
+    /// close.
     is_over: Mutex<bool>,
     /// Files that could not be understood, and were taken for empty.
     ignored: Vec<Error>,
@@ -114,7 +115,10 @@ impl LogDir {
             io::ErrorKind::WouldBlock => Error::Locked { path: path.to_path_buf() },
             _ => Error::io("lock", &lock_path)(error),
         })?;
-        let meta = meta_properties::open(&*storage, path, cluster, &random)?;
+        // The slots are made after the id: where they are, an id that is missing has been lost.
+        let slots = storage.stat(&path.join(durable_slots::FILE_NAME));
+        let is_new = slots.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        let meta = meta_properties::open(&*storage, path, is_new, cluster, &random)?;
         let (marker, was_clean) = CleanMarker::find(&storage, path)?;
         let mut ignored = Vec::new();
         let mut read = |name: &str| match checkpoint_file::read_offsets(&*storage, &path.join(name)) {
@@ -262,18 +266,20 @@ impl LogDir {
             let dir = Arc::downgrade(self);
             self.timers.schedule(deadline, move || {
                 if let Some(dir) = dir.upgrade() {
-                    dir.run_checkpoints();
+                    dir.unless_over(|| dir.run_checkpoints());
                 }
             });
         }
     }
 
+    /// Does what falls due, unless the directory is being closed; a close waits for it.
+    pub(super) fn unless_over<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
+        let is_over = self.is_over.lock();
+        if *is_over { None } else { Some(work()) }
+    }
+
     /// Checkpoints every log that asked for it, then replaces the checkpoint files once.
     fn run_checkpoints(self: &Arc<Self>) {
-        let is_over = self.is_over.lock();
-        if *is_over {
-            return;
-        }
         let mut is_any_new = false;
         for log in self.due.take(self.clock.monotonic()) {
             let Some(alive) = log.upgrade() else { continue };
@@ -296,7 +302,7 @@ impl LogDir {
         }
     }
 
-    /// Lets no round of checkpoints begin any more, and waits for one that runs: what comes is the close.
+    /// Lets no round of checkpoints, and no removal, begin any more, and waits for one that runs: what comes is the close.
     pub(crate) fn end_checkpoints(&self) {
         *self.is_over.lock() = true;
     }

@@ -35,16 +35,21 @@ pub(crate) struct Meta {
     pub(crate) cluster: Option<String>,
 }
 
-/// Reads a log directory's file, making one where there is none: as a directory of `cluster`, or of a new one.
+/// Reads a log directory's file, making one where there is none: as a directory of `cluster`, or of a new one. Only a directory
+/// that `is_new` gets an id: partitions are found by the one that it had.
 pub(crate) fn open(
     storage: &dyn Storage,
     dir: &Path,
+    is_new: bool,
     cluster: Option<&str>,
     random: &Mutex<fastrand::Rng>,
 ) -> Result<Meta> {
     let path = dir.join(FILE_NAME);
     let mut properties = match small_file::read(storage, &path, FILE_BYTES_MAX)? {
         Some(bytes) => parse(&bytes).map_err(|reason| Error::InvalidFile { path: path.clone(), reason })?,
+        None if !is_new => {
+            return Err(Error::InvalidFile { path, reason: "it is missing".to_owned() });
+        }
         None => {
             let new_cluster = || Uuid::random(&mut random.lock()).to_string();
             let cluster = cluster.map_or_else(new_cluster, str::to_owned);
@@ -64,6 +69,9 @@ pub(crate) fn open(
     if let Some(id) = value("directory.id") {
         let directory = Uuid::parse(id).ok_or_else(|| invalid(format!("directory.id {id:?} is no UUID")))?;
         return Ok(Meta { directory, cluster });
+    }
+    if !is_new {
+        return Err(invalid("it has lost its directory.id".to_owned()));
     }
     let id = Uuid::random(&mut random.lock());
     let node = value("broker.id").or(value("node.id")).unwrap_or("0").to_owned();
@@ -106,7 +114,7 @@ mod tests {
         if let Some(contents) = contents {
             small_file::replace(&storage, &dir.join(FILE_NAME), contents.as_bytes()).unwrap();
         }
-        let opened = open(&storage, dir, None, &Mutex::new(fastrand::Rng::with_seed(1)));
+        let opened = open(&storage, dir, true, None, &Mutex::new(fastrand::Rng::with_seed(1)));
         (storage, opened.map(|meta| meta.directory))
     }
 
@@ -114,14 +122,22 @@ mod tests {
     fn a_new_directory_gets_an_id_that_stays() {
         let (storage, id) = open_with(None);
         let random = Mutex::new(fastrand::Rng::with_seed(2));
-        let again = open(&storage, Path::new("d"), None, &random).unwrap();
+        let again = open(&storage, Path::new("d"), false, None, &random).unwrap();
         assert_eq!(again.directory, id.unwrap());
         assert_eq!(read_id(&storage, Path::new("d")), Some(again.directory));
         // Another directory of the same broker is of the same cluster.
         storage.create_dir(Path::new("e")).unwrap();
-        let other = open(&storage, Path::new("e"), again.cluster.as_deref(), &random).unwrap();
+        let other = open(&storage, Path::new("e"), true, again.cluster.as_deref(), &random).unwrap();
         assert!(other.cluster.is_some() && other.cluster == again.cluster);
         assert_ne!(other.directory, again.directory);
+        // An id that is lost is not drawn again.
+        let path = Path::new("e").join(FILE_NAME);
+        small_file::replace(&storage, &path, b"version=1\n").unwrap();
+        for _ in 0..2 {
+            let error = open(&storage, Path::new("e"), false, None, &random).unwrap_err();
+            assert!(matches!(&error, Error::InvalidFile { path: told, .. } if *told == path), "{error}");
+            let _ = storage.remove_file(&path);
+        }
         let bytes = small_file::read(&storage, Path::new("d/meta.properties"), 1000).unwrap().unwrap();
         let text = String::from_utf8(bytes).unwrap();
         assert!(text.contains("version=1\n") && text.contains("node.id=0\n"), "{text}");

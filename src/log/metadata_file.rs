@@ -44,6 +44,15 @@ pub(crate) fn check(storage: &dyn Storage, partition_dir: &Path, topic_id: Uuid)
     }
 }
 
+/// Whether a directory says that it is the topic's.
+pub(crate) fn is_of(storage: &dyn Storage, partition_dir: &Path, topic_id: Uuid) -> Result<bool> {
+    match small_file::read(storage, &partition_dir.join(FILE_NAME), FILE_BYTES_MAX) {
+        Ok(bytes) => Ok(bytes.is_some_and(|bytes| parse(&bytes) == Some(topic_id))),
+        Err(error) if error.is_corruption() => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 fn version(bytes: &[u8]) -> Option<i64> {
     str::from_utf8(bytes).ok()?.lines().next()?.strip_prefix("version:")?.trim().parse().ok()
 }
@@ -67,6 +76,8 @@ mod tests {
         let own = Uuid::random(&mut fastrand::Rng::with_seed(1));
         assert!(check(&storage, dir, own).unwrap(), "a missing file is written");
         assert!(!check(&storage, dir, own).unwrap());
+        let is_of = |id| is_of(&storage, dir, id).unwrap();
+        assert!(is_of(own) && !is_of(Uuid::CATALOG));
         let error = check(&storage, dir, Uuid::CATALOG).unwrap_err();
         assert!(error.to_string().contains(&own.to_string()), "{error}");
         small_file::replace(&storage, &dir.join(FILE_NAME), b"version: 0\ntopic_id: x").unwrap();

@@ -6,6 +6,7 @@ mod checkpoint_file;
 mod clean_marker;
 mod config;
 mod create;
+mod delete;
 mod due;
 mod durable_slots;
 mod encode;
@@ -28,6 +29,7 @@ mod writer;
 
 pub use config::TopicConfig;
 pub(crate) use create::create;
+pub(crate) use delete::is_aside;
 pub(crate) use encode::recycle;
 pub(crate) use log_dir::{LogDir, LogDirConfig, LogDirParts};
 pub(crate) use log_dirs::LogDirs;

@@ -52,6 +52,8 @@ pub(crate) struct Log {
     pub(super) slot: DurableSlot,
     pub(super) poison: OnceLock<Arc<Error>>,
     pub(super) is_closed: AtomicBool,
+    /// Whether it is closed because its topic was deleted. Set before anything of it is taken away.
+    pub(super) is_deleted: AtomicBool,
     pub(super) counters: LogCounters,
     /// Those who wait for the end or the durable offset to move, or for the log to fail.
     watchers: Watchers,
@@ -105,6 +107,7 @@ impl Log {
             slot,
             poison: OnceLock::new(),
             is_closed: AtomicBool::new(false),
+            is_deleted: AtomicBool::new(false),
             counters: LogCounters::default(),
             watchers: Watchers::default(),
         })
@@ -178,9 +181,17 @@ impl Log {
         }
     }
 
-    /// Refuses everything once the log is closed.
+    /// Refuses everything once the log is closed, or its topic deleted.
     pub(super) fn check_open(&self) -> Result<()> {
+        self.check_exists()?;
         if self.is_closed.load(Acquire) { Err(Error::Closed) } else { Ok(()) }
+    }
+
+    /// Refuses everything once the topic is deleted. What has been read of files by their names counts only if this is
+    /// asked afterwards: they may be another topic's.
+    pub(crate) fn check_exists(&self) -> Result<()> {
+        let is_deleted = self.is_deleted.load(Acquire);
+        if is_deleted { Err(Error::UnknownTopic { topic: self.name.topic().to_owned() }) } else { Ok(()) }
     }
 
     /// Asks for a checkpoint at the next interval, or at once.

@@ -17,6 +17,12 @@ impl Log {
     /// Whole batches from the one that holds `from`, in about `max_bytes`: at least one if there is any below the end.
     pub(crate) fn read(&self, from: Offset, max_bytes: usize) -> Result<Vec<RecordBatch>> {
         self.check_open()?;
+        let read = self.read_open(from, max_bytes);
+        self.check_exists()?;
+        read
+    }
+
+    fn read_open(&self, from: Offset, max_bytes: usize) -> Result<Vec<RecordBatch>> {
         let (start, end) = (self.start(), self.end());
         if from < start || from > end {
             return Err(Error::OffsetOutOfRange { requested: from, start, end });
@@ -72,6 +78,12 @@ impl Log {
     /// The first record at or after `time`, with its timestamp.
     pub(crate) fn offset_for_time(&self, time: Timestamp) -> Result<Option<(Offset, Timestamp)>> {
         self.check_open()?;
+        let found = self.find_time(time);
+        self.check_exists()?;
+        found
+    }
+
+    fn find_time(&self, time: Timestamp) -> Result<Option<(Offset, Timestamp)>> {
         let end = self.end();
         for segment in self.segments.load().iter() {
             if segment.largest_timestamp()?.is_none_or(|largest| largest < time) {

@@ -32,6 +32,7 @@ impl Log {
             if durable >= target {
                 return Ok(durable);
             }
+            self.check_exists()?;
             if let Some(source) = self.poison.get() {
                 return Err(Error::Poisoned {
                     topic: self.name.topic().to_owned(),
@@ -50,7 +51,7 @@ impl Log {
     fn run_round(&self) {
         // The end first: whatever is appended from here on belongs to the next round.
         let end = self.end();
-        if self.durable() >= end || self.poison.get().is_some() {
+        if self.durable() >= end || self.poison.get().is_some() || self.check_exists().is_err() {
             return;
         }
         self.counters.sync_rounds.bump();

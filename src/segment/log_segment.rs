@@ -171,6 +171,11 @@ impl LogSegment {
         }
     }
 
+    /// Closes the files for good, without a sync: their names may be others' from now on.
+    pub(crate) fn retire(&self) {
+        [&self.log, &self.offset_file, &self.time_file].into_iter().for_each(FileHandle::retire);
+    }
+
     /// Frees the index in memory; lookups use the files from now on. Only after it has been saved, and never while the
     /// segment is appended to.
     pub(crate) fn drop_index(&self) {

@@ -27,8 +27,8 @@ use super::slice::Slice;
 use super::traits::{Access, Storage, StorageFile};
 use crate::error::{Error, Result};
 use crate::sync::{
-    Acquire, Arc, ArcSwapOption, AtomicU64, Condvar, Mutex, MutexGuard, OnceLock, Relaxed, Release, SeqCst,
-    fence,
+    Acquire, Arc, ArcSwapOption, AtomicBool, AtomicU64, Condvar, Mutex, MutexGuard, OnceLock, Relaxed,
+    Release, SeqCst, fence,
 };
 
 /// The open files of one broker.
@@ -76,6 +76,8 @@ struct State {
     last_used: AtomicU64,
     /// Held by the thread that opens or closes this file on its users' behalf.
     opening: Mutex<()>,
+    /// Whether the file is not opened any more. Changed under `opening`.
+    is_retired: AtomicBool,
     written: AtomicU64,
     synced: AtomicU64,
     /// Held over an fsync of this file.
@@ -116,6 +118,7 @@ impl OpenFiles {
             open: ArcSwapOption::empty(),
             last_used: AtomicU64::new(0),
             opening: Mutex::new(()),
+            is_retired: AtomicBool::new(false),
             written: AtomicU64::new(0),
             synced: AtomicU64::new(0),
             syncing: Mutex::new(()),
@@ -294,6 +297,19 @@ impl FileHandle {
         self.state.check_failed().map_err(Error::io("sync", &self.state.path))
     }
 
+    /// Closes the file without a sync, for good: its name may be another file's from now on. A call that is under way goes on
+    /// with the file it has; every later one fails as if there were none.
+    pub(crate) fn retire(&self) {
+        let opening = self.state.opening.lock();
+        self.state.is_retired.store(true, Relaxed);
+        if let Some(slot) = self.files.unlist(&self.state) {
+            // Without a sync there is nothing that can fail.
+            let _ = self.state.close(false);
+            drop(slot);
+        }
+        drop(opening);
+    }
+
     /// Calls `change` on the open file and counts it as written, even if it failed: it may have been done in part.
     /// Only what is not supported at all has changed nothing.
     fn change(
@@ -330,6 +346,9 @@ impl FileHandle {
         let opening = self.state.opening.lock();
         match self.state.open.load_full() {
             Some(file) => Ok(file),
+            None if self.state.is_retired.load(Relaxed) => {
+                Err(Error::io("open", &self.state.path)(io::ErrorKind::NotFound.into()))
+            }
             None => self.open_as(self.state.access, "open", &opening),
         }
     }

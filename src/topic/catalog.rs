@@ -1,7 +1,8 @@
 //! The catalog of topics: itself a log, in the first log directory, opened before all others.
 //!
 //! What there is of topics is a list that is published whole, and read without a lock. Each change of it is a record of the
-//! log first, synced; [`opening`](super::opening) reads the records back, [`create`](super::create) writes them.
+//! log first, synced; [`opening`](super::opening) reads the records back, [`create`](super::create) and
+//! [`delete`](super::delete) write them.
 //!
 //! The catalog's own settings are constants, because nothing could be read before it.
 //!
@@ -38,6 +39,8 @@ pub(crate) struct Catalog {
     changing: Mutex<Changing>,
     /// Told when a change has ended.
     ended: Condvar,
+    /// Deleted topics whose directories could not be set aside yet.
+    pub(super) leftovers: Mutex<BTreeMap<String, TopicRecord>>,
 }
 
 /// What is being changed.
@@ -61,6 +64,7 @@ impl Catalog {
         log: Arc<Log>,
         topics: Topics,
         producer_ids: ProducerIds,
+        leftovers: BTreeMap<String, TopicRecord>,
     ) -> Catalog {
         Catalog {
             dirs: Arc::clone(dirs),
@@ -70,6 +74,7 @@ impl Catalog {
             version: AtomicU64::new(0),
             changing: Mutex::default(),
             ended: Condvar::new(),
+            leftovers: Mutex::new(leftovers),
         }
     }
 
@@ -85,7 +90,6 @@ impl Catalog {
     }
 
     /// A number that is another one after each change: who has seen it before need not look again.
-    #[expect(dead_code, reason = "asked once per send, where there are producers")]
     pub(crate) fn version(&self) -> u64 {
         self.version.load(Acquire)
     }

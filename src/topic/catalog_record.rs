@@ -101,9 +101,14 @@ impl TopicRecord {
     }
 
     /// Each partition with the id of its log directory.
-    pub(crate) fn partitions(&self) -> impl Iterator<Item = (PartitionId, Uuid)> {
+    pub(crate) fn partitions(&self) -> impl Iterator<Item = (PartitionId, Uuid)> + Clone {
         let numbers = (0_u32..).map_while(|number| PartitionId::try_from(number).ok());
         numbers.zip(self.directories.iter().copied())
+    }
+
+    /// Those of them that are being created.
+    pub(crate) fn new_partitions(&self) -> impl Iterator<Item = (PartitionId, Uuid)> + Clone {
+        self.partitions().filter(|&(number, _)| u32::from(number) >= self.created)
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {

@@ -2,17 +2,18 @@
 //! synced; then the partitions; then a record that they are, synced.
 //!
 //! A crash after the first step leaves what the next open completes. An error takes the creation back, by a record that the
-//! topic is as before. Where not even that can be written, the next open completes the creation, although it was
-//! reported as failed.
+//! topic is as before, and sets aside what was made. Where not even that record can be written, the next open completes the
+//! creation, although it was reported as failed.
 
 use std::collections::BTreeMap;
 
 use super::catalog::Catalog;
 use super::catalog_record::TopicRecord;
+use super::delete::set_aside;
 use super::entry::TopicEntry;
 use super::name;
 use super::new_topic::NewTopic;
-use crate::error::{Error, Result};
+use crate::error::{Chain, Error, Result};
 use crate::log::{self, Log};
 use crate::offset::{PartitionId, TopicPartition};
 use crate::sync::Arc;
@@ -30,6 +31,7 @@ impl Catalog {
         config.validate()?;
         let change = self.change(&name)?;
         self.check_free(&name)?;
+        self.clear_leftovers(&name)?;
         let id = Uuid::random(&mut self.dirs.first().random.lock());
         let directories = self.plan(partitions);
         let record = TopicRecord { id, created: 0, config, directories, is_deleting: false };
@@ -74,21 +76,27 @@ impl Catalog {
         before: Option<&TopicRecord>,
     ) -> Result<Vec<Arc<Log>>> {
         self.append(name, Some(growing))?;
-        let made = self.log.sync().and_then(|_| self.make(name, growing));
-        if made.is_err() {
-            // Without this, the next open would complete the creation that is reported as failed.
-            let _ = self.append(name, before);
+        let mut made = Vec::new();
+        let result = self.log.sync().and_then(|_| self.make(name, growing, &mut made));
+        let Err(error) = result else { return Ok(made) };
+        made.into_iter().for_each(|log| log.retire());
+        // Without this, the next open would complete the creation that is reported as failed. Nothing is set aside before:
+        // where it cannot be written, the catalog may have it that the partitions are created.
+        if self.append(name, before).is_ok()
+            && let Err(error) = set_aside(&self.dirs, name, growing.id, growing.new_partitions())
+        {
+            ::log::warn!("what a failed creation of {name} made is still there: {}", Chain(&error));
         }
-        made
+        Err(error)
     }
 
-    fn make(&self, name: &str, growing: &TopicRecord) -> Result<Vec<Arc<Log>>> {
-        let new = growing.partitions().filter(|&(number, _)| u32::from(number) >= growing.created);
-        let create = |(number, dir)| self.create_partition(name, growing, number, dir);
-        let made = new.map(create).collect::<Result<_>>()?;
+    fn make(&self, name: &str, growing: &TopicRecord, made: &mut Vec<Arc<Log>>) -> Result<()> {
+        for (number, dir) in growing.new_partitions() {
+            made.push(self.create_partition(name, growing, number, dir)?);
+        }
         self.append(name, Some(&growing.completed()))?;
         self.log.sync()?;
-        Ok(made)
+        Ok(())
     }
 
     fn create_partition(

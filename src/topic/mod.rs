@@ -3,6 +3,7 @@
 mod catalog;
 mod catalog_record;
 mod create;
+mod delete;
 mod entry;
 mod name;
 mod new_topic;

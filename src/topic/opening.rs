@@ -1,18 +1,19 @@
 //! Opening the catalog, and every partition it knows.
 //!
-//! An open completes a creation that was interrupted after its first record. A created partition whose directory, or whose
+//! An open completes a creation, or a deletion, that was interrupted after its first record. A created partition whose directory, or whose
 //! log directory, is missing is offline, and never created empty again; a directory that the catalog does not know is
-//! reported, and never deleted.
+//! reported, and never removed, unless it was set aside by a deletion.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::PathBuf;
 
 use super::catalog::{CATALOG_TOPIC, Catalog, Topics, append};
 use super::catalog_record::{CatalogKey, TopicRecord, decode_key, decode_producer_ids};
+use super::delete::finish_deletion;
 use super::entry::TopicEntry;
 use super::producer_ids::ProducerIds;
-use crate::error::{Error, Result};
+use crate::error::{Chain, Error, Result};
 use crate::log::{self, Log, LogDir, LogDirs, PartitionRecovery, TopicConfig};
 use crate::offset::{Offset, PartitionId, TopicPartition};
 use crate::record::RecordView;
@@ -55,16 +56,27 @@ impl Catalog {
     pub(crate) fn open(dirs: &Arc<LogDirs>) -> Result<(Catalog, CatalogReport)> {
         let mut report = CatalogReport::default();
         let log = open_log(dirs.first(), &mut report)?;
-        let mut topics = Topics::new();
+        for dir in dirs.online() {
+            dir.aside()?.into_iter().for_each(|path| dir.remove_later(path));
+        }
+        let (mut topics, mut leftovers) = (Topics::new(), BTreeMap::new());
         let Replayed { topics: records, next_producer_id } = replay(&log)?;
         for (name, record) in records {
+            if record.is_deleting {
+                if let Err(error) = finish_deletion(dirs, &log, &name, &record) {
+                    ::log::warn!("topic {name} is deleted, but is still there: {}", Chain(&error));
+                    leftovers.insert(name, record);
+                }
+                continue;
+            }
             let entry = open_topic(dirs, &log, &name, record, &mut report)?;
             topics.insert(name, Arc::new(entry));
         }
         for dir in dirs.online() {
             unknown_directories(dir, dirs.first(), &topics, &mut report.unknown_directories)?;
+            free_slots(dir, &topics);
         }
-        Ok((Catalog::new(dirs, log, topics, ProducerIds::new(next_producer_id)), report))
+        Ok((Catalog::new(dirs, log, topics, ProducerIds::new(next_producer_id), leftovers), report))
     }
 }
 
@@ -204,6 +216,17 @@ fn reported(
     opened
 }
 
+/// Frees the durable slots of partitions that there are no more.
+fn free_slots(dir: &LogDir, topics: &Topics) {
+    let mut known = HashSet::new();
+    for topic in topics.values() {
+        let record = topic.record();
+        let here = record.partitions().filter(|&(_, id)| id == dir.id());
+        known.extend(here.map(|(number, _)| (topic.id, number)));
+    }
+    dir.slots.retain(|topic_id, number| topic_id == Uuid::CATALOG || known.contains(&(topic_id, number)));
+}
+
 /// Adds the directories in `dir` that belong to no partition in it.
 fn unknown_directories(
     dir: &Arc<LogDir>,
@@ -224,7 +247,7 @@ fn unknown_directories(
             is_here && directory == format!("{topic}-{number}")
         })
     };
-    let directories = dir.directories()?.into_iter().filter(|directory| !is_known(directory));
+    let directories = dir.directories()?.into_iter().filter(|name| !is_known(name) && !log::is_aside(name));
     unknown.extend(directories.map(|directory| dir.path().join(directory)));
     Ok(())
 }

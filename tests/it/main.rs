@@ -6,6 +6,7 @@ mod faults;
 mod kit;
 
 mod append;
+mod delete;
 mod foreign;
 mod golden;
 mod hostile;

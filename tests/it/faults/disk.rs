@@ -529,8 +529,16 @@ impl Storage for Disk {
         Ok(())
     }
 
-    fn remove_dir(&self, _: &Path) -> io::Result<()> {
-        Err(io::ErrorKind::Unsupported.into())
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        let mut state = self.lock();
+        let node = state.find(path)?;
+        if !state.directory(node)?.seen.is_empty() {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        state.step(Some(Call::Remove(path.to_path_buf())))?;
+        let (parent, name) = state.parent(path)?;
+        state.directory(parent)?.change(NameChange::Unlink(name));
+        Ok(())
     }
 
     fn sync_dir(&self, directory: &Path) -> io::Result<()> {
