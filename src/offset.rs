@@ -265,7 +265,11 @@ impl Timestamp {
 
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Timestamp {
-        let millis = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+        // By hand, because `as_millis` counts in 128 bits, and every record that is sent asks.
+        let millis = |duration: Duration| {
+            let whole = i64::try_from(duration.as_secs()).ok().and_then(|seconds| seconds.checked_mul(1000));
+            whole.map_or(i64::MAX, |whole| whole.saturating_add(duration.subsec_millis().into()))
+        };
         match time.duration_since(UNIX_EPOCH) {
             Ok(after) => Timestamp(millis(after)),
             Err(before) => Timestamp(-millis(before.duration())),

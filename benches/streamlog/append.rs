@@ -4,7 +4,7 @@ use streamlog::{Broker, BrokerConfig, TopicConfig};
 
 use crate::harness::{
     BLOCK_BYTES, BareFile, Case, Contents, Outcome, Settings, Table, Target, Unit, Values, append_all,
-    create_partition, median, read_pass, seconds,
+    create_partition, encoded_bytes, median, read_pass, seconds,
 };
 
 /// From here on, as [`calls`] finds it, larger calls gain little. They can even lose: the page cache takes larger pages for
@@ -134,13 +134,4 @@ pub(crate) fn one(settings: &Settings, table: &mut Table) -> Outcome<()> {
     )])?;
     table.note(&format!("{encoded_bytes} bytes a write, median of {count}"));
     Ok(())
-}
-
-/// What a batch of one such record takes in the file.
-pub(crate) fn encoded_bytes(value_bytes: usize) -> Outcome<u64> {
-    let broker = Broker::in_memory()?;
-    let partition = create_partition(&broker, TopicConfig::default())?;
-    let before = broker.metrics().bytes_appended;
-    append_all(&partition, &Values::new(value_bytes, 1), 1)?;
-    Ok(broker.metrics().bytes_appended - before)
 }

@@ -21,18 +21,21 @@ mod idle;
 mod memory;
 mod open;
 mod read;
+mod send;
 mod sync;
 
 use harness::{Outcome, Settings, Table};
 
 type Benchmark = fn(&Settings, &mut Table) -> Outcome<()>;
 
-const BENCHMARKS: [(&str, Benchmark); 10] = [
+const BENCHMARKS: [(&str, Benchmark); 12] = [
     ("append_bulk", append::bulk),
     ("append_calls", append::calls),
     ("append_one", append::one),
     ("append_sync_one", sync::one),
     ("group_sync", sync::group),
+    ("send_bulk", send::bulk),
+    ("send_one", send::one),
     ("read_all", read::all),
     ("open", open::open),
     ("codecs", codecs::codecs),

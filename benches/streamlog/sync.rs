@@ -4,7 +4,7 @@ use std::thread;
 
 use streamlog::{Broker, Partition, TopicConfig};
 
-use crate::append::encoded_bytes;
+use crate::harness::encoded_bytes;
 use crate::harness::{
     BareFile, Case, Outcome, Settings, Table, Target, Unit, Values, append_all, create_partition, median,
     seconds,

@@ -158,19 +158,21 @@ impl Accumulator {
             return Err(Error::Closed);
         }
         let mut has_closed = false;
-        if let Some(open) = &mut state.open
-            && !open.builder.append_within(record, now, open.bytes_max)?
-        {
-            has_closed = state.close_open();
-        }
-        if state.open.is_none() || has_closed {
-            let mut open = self.begin();
-            // Before the batch is the open one, so that there is never an empty one.
-            open.builder.append(record, now)?;
+        let open = loop {
+            let open = state.open.get_or_insert_with(|| self.begin());
+            match open.builder.append_within(record, now, open.bytes_max) {
+                Ok(true) => break open,
+                Ok(false) => has_closed = state.close_open(),
+                Err(error) => {
+                    // There is never an open batch without a record.
+                    state.open.take_if(|open| open.builder.is_empty());
+                    return Err(error);
+                }
+            }
+        };
+        if open.builder.record_count() == 1 {
             state.newest = Arc::downgrade(&open.part.completion);
-            state.open = Some(open);
         }
-        let open = state.open.as_mut().expect("a record was just added to it");
         open.part.reserved += reserved;
         let (completion, index) = (Arc::clone(&open.part.completion), open.builder.record_count() - 1);
         let deadline = open.part.opened.saturating_add(self.core.config.linger);

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::task::Poll;
 use std::time::Duration;
 
+use super::accumulator::Accumulator;
 use super::acks::Acks;
 use super::core::Core;
 use super::delivery::Delivery;
@@ -12,7 +13,6 @@ use super::targets::Target;
 use crate::broker::{Broker, EndsWithBroker};
 use crate::clock::{block_until, deadline_after};
 use crate::error::{Error, Result};
-use crate::offset::PartitionId;
 use crate::record::Record;
 use crate::sync::{Arc, AtomicBool, Release};
 
@@ -78,11 +78,13 @@ impl Producer {
     /// not taken then. What goes wrong later is the [`Delivery`]'s.
     #[inline]
     pub fn send(&self, record: Record<'_>) -> Result<Delivery> {
-        let (target, partition, bytes) = self.prepare(&record)?;
-        if !self.inner.core.budget.try_reserve(bytes) {
-            self.wait_for_room(bytes)?;
-        }
-        self.add(&target, partition, &record, bytes)
+        self.with_target(&record, |target| {
+            let (accumulator, bytes) = self.prepare(target, &record)?;
+            if !self.inner.core.budget.try_reserve(bytes) {
+                self.wait_for_room(bytes)?;
+            }
+            self.add(target, accumulator, &record, bytes)
+        })
     }
 
     /// As [`send`](Producer::send), but where there is no room in the buffer it fails at once.
@@ -110,11 +112,13 @@ impl Producer {
     /// # Ok::<(), streamlog::Error>(())
     /// ```
     pub fn try_send(&self, record: Record<'_>) -> Result<Delivery> {
-        let (target, partition, bytes) = self.prepare(&record)?;
-        if !self.inner.core.budget.try_reserve(bytes) {
-            return Err(self.full(bytes, Duration::ZERO));
-        }
-        self.add(&target, partition, &record, bytes)
+        self.with_target(&record, |target| {
+            let (accumulator, bytes) = self.prepare(target, &record)?;
+            if !self.inner.core.budget.try_reserve(bytes) {
+                return Err(self.full(bytes, Duration::ZERO));
+            }
+            self.add(target, accumulator, &record, bytes)
+        })
     }
 
     /// As [`send`](Producer::send), but the room in the buffer is awaited, for as long as it takes. Dropping the future sends
@@ -145,7 +149,8 @@ impl Producer {
     /// # Ok::<(), streamlog::Error>(())
     /// ```
     pub async fn send_async(&self, record: Record<'_>) -> Result<Delivery> {
-        let (target, partition, bytes) = self.prepare(&record)?;
+        let target = self.with_target(&record, |target| Ok(Arc::clone(target)))?;
+        let (accumulator, bytes) = self.prepare(&target, &record)?;
         let core = &self.inner.core;
         if !core.budget.try_reserve(bytes) {
             core.drain_all();
@@ -155,7 +160,7 @@ impl Producer {
             })
             .await?;
         }
-        self.add(&target, partition, &record, bytes)
+        self.add(&target, accumulator, &record, bytes)
     }
 
     /// Appends everything that was sent before the call, and returns once it is delivered as [`Acks`] demand.
@@ -201,49 +206,66 @@ impl Producer {
         self.inner.core.identity.map(|identity| identity.id)
     }
 
-    /// Where a record goes, and how much is to be reserved for it.
+    /// Finds the topic that a record names, and does `work` with it.
     #[inline]
-    fn prepare(&self, record: &Record<'_>) -> Result<(Arc<Target>, PartitionId, usize)> {
+    fn with_target<T>(&self, record: &Record<'_>, work: impl FnOnce(&Arc<Target>) -> Result<T>) -> Result<T> {
         let core = &self.inner.core;
         if core.is_closed() {
             return Err(Error::Closed);
         }
-        let topic = record.topic_name().ok_or(Error::MissingTopic)?;
-        let target = core.target(&self.inner.broker, topic)?;
-        let partition = target.partition(core, record)?;
-        // Says what is wrong with a partition before the record waits for room.
-        target.accumulator(core, partition)?;
-        let bytes = record.encoded_bytes_max();
-        for (setting, limit) in
-            [("max.request.size", core.config.max_request_bytes), ("buffer.memory", core.budget.limit())]
-        {
-            if bytes > limit {
-                let (topic, bytes, limit) = (topic.to_owned(), bytes as u64, limit as u64);
-                return Err(Error::RecordTooLarge { topic, bytes, setting, limit });
-            }
+        let Some(topic) = record.topic_name() else { return Err(Error::MissingTopic) };
+        // Borrowed from the list, because counting references would make the senders wait for each other.
+        let targets = core.targets.load();
+        match targets.find(self.inner.broker.shared.catalog.version(), topic) {
+            Some(target) => work(target),
+            None => work(&core.renew_targets(&self.inner.broker, topic)?),
         }
-        Ok((target, partition, bytes))
+    }
+
+    /// Where a record goes, and how much is to be reserved for it.
+    #[inline]
+    fn prepare<'a>(&self, target: &'a Target, record: &Record<'_>) -> Result<(&'a Arc<Accumulator>, usize)> {
+        let core = &self.inner.core;
+        let partition = target.partition(core, record)?;
+        // Before it waits for room: what is wrong with a partition is known now.
+        let accumulator = target.accumulator(core, partition)?;
+        let bytes = record.encoded_bytes_max();
+        if bytes > core.config.max_request_bytes || bytes > core.budget.limit() {
+            return Err(self.too_large(record, bytes));
+        }
+        Ok((accumulator, bytes))
+    }
+
+    #[cold]
+    fn too_large(&self, record: &Record<'_>, bytes: usize) -> Error {
+        let limit = self.inner.core.config.max_request_bytes;
+        let (setting, limit) = if bytes > limit {
+            ("max.request.size", limit)
+        } else {
+            ("buffer.memory", self.inner.core.budget.limit())
+        };
+        let topic = record.topic_name().unwrap_or_default().to_owned();
+        Error::RecordTooLarge { topic, bytes: bytes as u64, setting, limit: limit as u64 }
     }
 
     #[inline]
     fn add(
         &self,
         target: &Target,
-        partition: PartitionId,
+        accumulator: &Arc<Accumulator>,
         record: &Record<'_>,
         bytes: usize,
     ) -> Result<Delivery> {
         let core = &self.inner.core;
-        let accumulator = target.accumulator(core, partition)?;
         let timestamp = record.own_timestamp().unwrap_or_else(|| core.background.clock.wall());
         let added = accumulator.add(record, timestamp, bytes)?;
         if record.partition_number().is_none() {
-            target.note_sent(core, partition, bytes, added.has_closed);
+            target.note_sent(core, accumulator.partition(), bytes, added.has_closed);
         }
         let delivery = if core.config.acks == Acks::None {
             // Nobody will ask, so its failure is to be told elsewhere.
             added.completion.abandon();
-            Delivery::unacknowledged(partition, timestamp)
+            Delivery::unacknowledged(accumulator.partition(), timestamp)
         } else {
             Delivery::tracked(added.completion, added.index, timestamp)
         };

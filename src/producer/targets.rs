@@ -36,11 +36,9 @@ pub(super) struct Target {
 
 impl Targets {
     /// The topic of this name, if it was sent to before and the catalog has not changed.
-    fn find(&self, version: u64, name: &str) -> Option<Arc<Target>> {
-        if self.version != version {
-            return None;
-        }
-        self.by_name.get(name).map(Arc::clone)
+    #[inline]
+    pub(super) fn find(&self, version: u64, name: &str) -> Option<&Arc<Target>> {
+        if self.version == version { self.by_name.get(name) } else { None }
     }
 
     /// All accumulators.
@@ -89,11 +87,14 @@ impl Target {
 
     /// The accumulator of one partition.
     pub(super) fn accumulator(&self, core: &Arc<Core>, partition: PartitionId) -> Result<&Arc<Accumulator>> {
-        // Asked first: it knows what is wrong with a partition that is not there.
-        let log = self.entry.log(partition.into())?;
         let index = usize::try_from(u32::from(partition)).unwrap_or(usize::MAX);
-        let slot = self.accumulators.get(index).expect("there is one for each log");
-        Ok(slot.get_or_init(|| Accumulator::new(core, log)))
+        let slot = self.accumulators.get(index);
+        if let Some(accumulator) = slot.and_then(OnceLock::get) {
+            return Ok(accumulator);
+        }
+        // It knows what is wrong with a partition that is not there.
+        let log = self.entry.log(partition.into())?;
+        Ok(slot.expect("there is one for each log").get_or_init(|| Accumulator::new(core, log)))
     }
 
     /// Counts what went to a partition, and moves the sticky one on when it has had a batch: at the border between two
@@ -113,12 +114,10 @@ impl Target {
 }
 
 impl Core {
-    /// The topic that a record is sent to.
-    pub(super) fn target(&self, broker: &Broker, name: &str) -> Result<Arc<Target>> {
+    /// Looks the topic of this name up, and all others again if the catalog has changed.
+    #[cold]
+    pub(super) fn renew_targets(&self, broker: &Broker, name: &str) -> Result<Arc<Target>> {
         let catalog = &broker.shared.catalog;
-        if let Some(target) = self.targets.load().find(catalog.version(), name) {
-            return Ok(target);
-        }
         broker.shared.check_open()?;
         // Before anything is looked up, so that what changes in between is looked up again.
         let version = catalog.version();

@@ -12,4 +12,6 @@ pub(crate) use case::{Case, Target, Unit, median, no_bare};
 pub(crate) use settings::{Outcome, Settings};
 pub(crate) use stopwatch::{seconds, thread_cpu_seconds};
 pub(crate) use table::Table;
-pub(crate) use workload::{Contents, Values, append_all, create_partition, fill, log_files, read_pass};
+pub(crate) use workload::{
+    Contents, TOPIC, Values, append_all, create_partition, encoded_bytes, fill, log_files, read_pass,
+};

@@ -7,7 +7,7 @@ use streamlog::{Broker, NewTopic, Offset, Partition, Record, TopicConfig};
 use super::settings::Outcome;
 
 /// The topic that every benchmark uses.
-const TOPIC: &str = "bench";
+pub(crate) const TOPIC: &str = "bench";
 /// What one read asks for.
 pub(crate) const READ_BYTES: usize = 1 << 20;
 
@@ -23,6 +23,11 @@ impl Values {
     pub(crate) fn new(value_bytes: usize, count: usize) -> Values {
         let mut random = fastrand::Rng::with_seed(7);
         Values { noise: (0..value_bytes * count).map(|_| random.u8(..)).collect(), value_bytes }
+    }
+
+    /// The values.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        self.noise.chunks_exact(self.value_bytes)
     }
 
     /// The values as records.
@@ -116,4 +121,13 @@ pub(crate) fn read_pass(partition: &Partition, start: Offset, end: Offset) -> Ou
 pub(crate) fn log_files(partition: &Partition) -> Outcome<Vec<(PathBuf, u64)>> {
     let segments = partition.segments();
     segments.iter().map(|segment| Ok((segment.path().to_path_buf(), segment.bytes()?))).collect()
+}
+
+/// What a batch of one such record takes in the file.
+pub(crate) fn encoded_bytes(value_bytes: usize) -> Outcome<u64> {
+    let broker = Broker::in_memory()?;
+    let partition = create_partition(&broker, TopicConfig::default())?;
+    let before = broker.metrics().bytes_appended;
+    append_all(&partition, &Values::new(value_bytes, 1), 1)?;
+    Ok(broker.metrics().bytes_appended - before)
 }
