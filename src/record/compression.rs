@@ -13,6 +13,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use crate::error::{Corruption, Error};
+use crate::record::room;
 use crate::storage::Slice;
 
 /// How the records of a batch are compressed. Kafka's `compression.type`.
@@ -124,7 +125,7 @@ impl Compression {
         debug_assert!(level.is_none_or(|level| self.check_level(level).is_ok()));
         let done: io::Result<usize> = match self {
             Compression::None => {
-                room_at(room, 0, input.len()).copy_from_slice(input);
+                room::at(room, 0, input.len()).copy_from_slice(input);
                 Ok(input.len())
             }
             #[cfg(feature = "gzip")]
@@ -164,22 +165,6 @@ impl Compression {
         };
         Err(Error::InvalidBatch { source })
     }
-}
-
-/// `bytes` bytes of `room` from `start` on, made where they are not there yet.
-pub(super) fn room_at(room: &mut Vec<u8>, start: usize, bytes: usize) -> &mut [u8] {
-    let end = start + bytes;
-    if room.len() < end {
-        room.resize(end, 0);
-    }
-    room.get_mut(start..end).unwrap_or_default()
-}
-
-/// Writes `bytes` into `room` at `end`, and moves that.
-#[cfg(any(feature = "lz4", feature = "snappy"))]
-pub(super) fn put(room: &mut Vec<u8>, end: &mut usize, bytes: &[u8]) {
-    room_at(room, *end, bytes.len()).copy_from_slice(bytes);
-    *end += bytes.len();
 }
 
 impl fmt::Display for Compression {

@@ -12,7 +12,7 @@ use std::io;
 use flate2::bufread::MultiGzDecoder;
 use flate2::{Compress, FlushCompress, Status};
 
-use crate::record::compression::room_at;
+use crate::record::room;
 use crate::storage::{Buffer, Slice};
 
 /// What -1 stands for, and no level at all.
@@ -59,7 +59,7 @@ impl Encoder {
         loop {
             let [read, written] = [self.state.total_in(), self.state.total_out()].map(in_memory);
             let rest = input.get(read..).unwrap_or_default();
-            let place = room_at(room, written, rest.len() / 2 + ROOM_BYTES_MIN);
+            let place = room::at(room, written, rest.len() / 2 + ROOM_BYTES_MIN);
             let status = self.state.compress(rest, place, FlushCompress::Finish).map_err(io::Error::other)?;
             if status == Status::StreamEnd {
                 return Ok(in_memory(self.state.total_out()));

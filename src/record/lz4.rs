@@ -20,7 +20,7 @@ use std::io;
 use lz4_flex::block::{DecompressError, compress_into, decompress_into, get_maximum_output_size};
 use twox_hash::XxHash32;
 
-use crate::record::compression::{put, room_at};
+use crate::record::room::{self, put};
 use crate::storage::{Buffer, Slice};
 
 /// What a frame begins with.
@@ -56,7 +56,7 @@ pub(super) fn compress(input: &[u8], room: &mut Vec<u8>) -> io::Result<usize> {
     put(room, &mut end, &DESCRIPTOR);
     for block in input.chunks(BLOCK_BYTES) {
         let data = end + LENGTH_BYTES;
-        let place = room_at(room, data, get_maximum_output_size(block.len()));
+        let place = room::at(room, data, get_maximum_output_size(block.len()));
         let mut written = compress_into(block, place).map_err(io::Error::other)?;
         let mut flag = 0;
         if written >= block.len() {

@@ -19,7 +19,7 @@ use std::io;
 
 use snap::raw::{Decoder, Encoder, decompress_len, max_compress_len};
 
-use crate::record::compression::{put, room_at};
+use crate::record::room::{self, put};
 use crate::storage::{Buffer, Slice};
 
 /// What a xerial stream begins with.
@@ -44,7 +44,7 @@ pub(super) fn compress(input: &[u8], room: &mut Vec<u8>) -> io::Result<usize> {
     let mut encoder = Encoder::new();
     for block in input.chunks(BLOCK_BYTES) {
         let data = end + LENGTH_BYTES;
-        let written = encoder.compress(block, room_at(room, data, max_compress_len(block.len())))?;
+        let written = encoder.compress(block, room::at(room, data, max_compress_len(block.len())))?;
         let length = u32::try_from(written).map_err(io::Error::other)?;
         put(room, &mut end, &length.to_be_bytes());
         end = data + written;

@@ -14,7 +14,7 @@ use std::io;
 use zstd::stream::read::Decoder;
 use zstd::zstd_safe::{CCtx, DCtx, compress_bound, get_error_name, get_frame_content_size};
 
-use crate::record::compression::room_at;
+use crate::record::room;
 use crate::storage::{Buffer, Slice};
 
 /// The largest input that a kept compressor sees: at a high level its tables grow to many times that, and stay.
@@ -32,7 +32,7 @@ thread_local! {
 /// Compresses `input` to one frame at the front of `room`, at zstd's default level if none is given, and gives its size.
 pub(super) fn compress(level: Option<i32>, input: &[u8], room: &mut Vec<u8>) -> io::Result<usize> {
     let level = level.unwrap_or(zstd::DEFAULT_COMPRESSION_LEVEL);
-    let room = room_at(room, 0, compress_bound(input.len()));
+    let room = room::at(room, 0, compress_bound(input.len()));
     let mut kept = None;
     if input.len() <= KEPT_INPUT_BYTES_MAX {
         kept = COMPRESSOR.try_with(|context| context.borrow_mut().compress(room, input, level)).ok();
