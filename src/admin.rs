@@ -1,4 +1,4 @@
-//! Describe, create and delete.
+//! Describe, create, extend and delete.
 
 use crate::broker::{Broker, Topic};
 use crate::error::{Error, Result};
@@ -84,6 +84,37 @@ impl Admin {
     pub fn create_topic(&self, topic: NewTopic) -> Result<Topic> {
         self.broker.shared.check_open()?;
         let entry = self.broker.shared.catalog.create_topic(topic)?;
+        Ok(Topic::new(&self.broker.shared, entry))
+    }
+
+    /// Gives a topic more partitions: `total` in all. They are empty, and durable when this returns. The partitions that there
+    /// are, and handles on them, go on as before; a [`Topic`] that was asked for earlier does not know the new ones. Records
+    /// with a key may go to another partition from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownTopic`], [`Error::PartitionsNotAdded`] for a total that is not larger than what there is,
+    /// [`Error::InvalidPartitionCount`] for one over 10,000, [`Error::PartitionOffline`] where the topic has a partition whose
+    /// creation an open could not complete, and those of [`create_topic`](Admin::create_topic). After an error the topic is as
+    /// before, and this can be tried again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use streamlog::{Broker, Error, NewTopic};
+    ///
+    /// let broker = Broker::in_memory()?;
+    /// broker.admin().create_topic(NewTopic::new("orders"))?;
+    /// let orders = broker.admin().create_partitions("orders", 3)?;
+    /// assert_eq!(orders.partition_count(), 3);
+    ///
+    /// let error = broker.admin().create_partitions("orders", 2).unwrap_err();
+    /// assert!(matches!(error, Error::PartitionsNotAdded { current: 3, requested: 2, .. }));
+    /// # Ok::<(), Error>(())
+    /// ```
+    pub fn create_partitions(&self, name: &str, total: u32) -> Result<Topic> {
+        self.broker.shared.check_open()?;
+        let entry = self.broker.shared.catalog.create_partitions(name, total)?;
         Ok(Topic::new(&self.broker.shared, entry))
     }
 

@@ -113,6 +113,17 @@ pub enum Error {
         limit: u32,
     },
 
+    /// A topic's partitions can only become more: records would have to move to another one, or be lost.
+    #[error("topic {topic} has {current} partitions: {requested} are not more")]
+    PartitionsNotAdded {
+        /// The topic's name.
+        topic: String,
+        /// How many there are.
+        current: u32,
+        /// How many there were to be.
+        requested: u32,
+    },
+
     /// Topics may not be deleted: [`BrokerConfig::delete_topics`](crate::BrokerConfig::delete_topics()) is off.
     #[error("topic {topic} cannot be deleted: the deletion of topics is turned off")]
     TopicDeletionDisabled {
@@ -525,7 +536,9 @@ impl Error {
             Error::AppendTooLarge { .. } => 18,
             Error::InvalidTimestamp { .. } => 32,
             Error::TopicExists { .. } => 36,
-            Error::InvalidPartitionCount { .. } | Error::InvalidPartition { .. } => 37,
+            Error::InvalidPartitionCount { .. }
+            | Error::InvalidPartition { .. }
+            | Error::PartitionsNotAdded { .. } => 37,
             Error::InvalidConfig { .. } | Error::UnknownSetting { .. } => 40,
             Error::Damaged { .. }
             | Error::PartitionOffline { .. }

@@ -31,7 +31,7 @@
 //! |---|---|
 //! | open, close, find out what recovery did | [`Broker`], [`BrokerBuilder`], [`BrokerConfig`], [`RecoveryReport`] with its [`PartitionRecovery`]s |
 //! | see what it has done | [`Metrics`], [`TopicMetrics`] with its [`PartitionMetrics`] |
-//! | create, list, describe and delete topics | [`Admin`], [`NewTopic`], [`TopicConfig`], [`TopicDescription`] |
+//! | create, list, describe, extend and delete topics | [`Admin`], [`NewTopic`], [`TopicConfig`], [`TopicDescription`] |
 //! | append, sync, read | [`Topic`], [`Partition`], [`Record`], [`Compression`] |
 //! | choose partitions | [`Partitioner`] with its [`PartitionChoice`]; [`HashPartitioner`], [`ConsistentPartitioner`], [`RoundRobinPartitioner`], [`StickyPartitioner`] |
 //! | look at what was read | [`Batches`], [`RecordBatch`] with its [`TimestampType`] and [`ControlType`], [`BatchRecords`], [`RecordView`], [`Headers`] |

@@ -1,4 +1,4 @@
-//! Creating topics, in three steps: a record that says which partitions are being created, and in which log directories,
+//! Creating topics, and more partitions of one, in three steps: a record that says which partitions are being created, and in which log directories,
 //! synced; then the partitions; then a record that they are, synced.
 //!
 //! A crash after the first step leaves what the next open completes. An error takes the creation back, by a record that the
@@ -38,6 +38,32 @@ impl Catalog {
         let logs = self.extend(&name, &record, None)?;
         let partitions = logs.into_iter().map(Ok).collect();
         let entry = Arc::new(TopicEntry::new(&name, record.completed(), partitions));
+        change.publish(Some(&entry));
+        Ok(entry)
+    }
+
+    /// Gives a topic more partitions, `total` in all, durably.
+    pub(crate) fn create_partitions(&self, name: &str, total: u32) -> Result<Arc<TopicEntry>> {
+        let change = self.change(name)?;
+        let entry = self.topic(name)?;
+        check_count(name, total)?;
+        let current = entry.partition_count();
+        let missing = total.checked_sub(current).filter(|&missing| missing > 0);
+        let missing = missing.ok_or_else(|| Error::PartitionsNotAdded {
+            topic: name.to_owned(),
+            current,
+            requested: total,
+        })?;
+        let before = entry.record();
+        for (number, _) in before.new_partitions() {
+            // Where the creation of some could not be completed, the next open must do that first.
+            entry.log(number.into())?;
+        }
+        let mut growing = before.clone();
+        growing.directories.extend(self.plan(missing));
+        let logs = self.extend(name, &growing, Some(&before))?;
+        let partitions = entry.partitions.iter().cloned().chain(logs.into_iter().map(Ok)).collect();
+        let entry = Arc::new(TopicEntry::new(name, growing.completed(), partitions));
         change.publish(Some(&entry));
         Ok(entry)
     }

@@ -15,6 +15,7 @@ mod log_dirs;
 mod model;
 mod open;
 mod producer;
+mod partitions_added;
 mod read;
 mod regression;
 mod roll;
