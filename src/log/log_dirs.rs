@@ -45,7 +45,9 @@ impl LogDirs {
             match LogDir::open(path, cluster, parts.clone()) {
                 Ok(dir) => {
                     dirs.check_is_other(path, dir.id())?;
+                    let id = u128::from_be_bytes(*dir.id().as_bytes());
                     dirs.online.push(Arc::new(dir));
+                    dirs.stir(u64::try_from(id >> u64::BITS).unwrap_or_default());
                 }
                 Err(error) => {
                     let id = meta_properties::read_id(&**parts.files.storage(), path);
@@ -70,6 +72,14 @@ impl LogDirs {
             value: path.display().to_string(),
             reason: format!("it has the same directory.id as {}", known.path().display()),
         })
+    }
+
+    /// Makes what is drawn at random from now on depend on `number`: a broker with the same seed as an earlier one on the
+    /// same directories would draw its ids again.
+    pub(crate) fn stir(&self, number: u64) {
+        let mut random = self.first().random.lock();
+        let drawn = random.u64(..);
+        random.seed(drawn ^ number);
     }
 
     /// The catalog's.

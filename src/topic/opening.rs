@@ -56,6 +56,7 @@ impl Catalog {
     pub(crate) fn open(dirs: &Arc<LogDirs>) -> Result<(Catalog, CatalogReport)> {
         let mut report = CatalogReport::default();
         let log = open_log(dirs.first(), &mut report)?;
+        dirs.stir(log.end().into());
         for dir in dirs.online() {
             dir.aside()?.into_iter().for_each(|path| dir.remove_later(path));
         }

@@ -1,9 +1,10 @@
 //! Several log directories: where partitions go, how they are found again, and what is wrong with a list of them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use streamlog::{Broker, Error, NewTopic, Record};
+use streamlog::{Broker, Error, NewTopic, Record, Uuid};
 
 use crate::kit::{Place, values};
 
@@ -216,6 +217,19 @@ fn a_damaged_partition_denies_the_clean_marker_to_its_own_directory_alone() {
     broker.close().unwrap();
     let has_marker = |name| place.path_of(name).join(".kafka_cleanshutdown").exists();
     assert!(has_marker("data") && !has_marker("b"));
+}
+
+#[test]
+fn directories_that_are_added_by_brokers_of_one_seed_have_ids_of_their_own() {
+    let place = Place::memory();
+    for names in [&["data"][..], &["data", "b"], &["data", "b", "c"], &["data", "b", "c", "d"]] {
+        let broker = open(&place, names);
+        create(&broker, &format!("t{}", names.len()), 1);
+    }
+    let broker = open(&place, &["data", "b", "c", "d"]);
+    let topics = broker.admin().list_topics().unwrap();
+    let ids: BTreeSet<Uuid> = topics.iter().map(|name| broker.topic(name).unwrap().id()).collect();
+    assert_eq!(ids.len(), 4);
 }
 
 #[test]

@@ -10,4 +10,5 @@ mod power_cut;
 mod script;
 mod side_by_side;
 mod sync_order;
+mod topic_changes;
 mod torn_tail;

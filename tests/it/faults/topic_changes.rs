@@ -1,0 +1,396 @@
+//! The process dies, the power goes or the disk refuses at every step of a life in which topics are created, extended and
+//! deleted, over two log directories.
+//!
+//! Whatever happens, a topic is as it was before the change or as it is after it, with all of its partitions; what was
+//! durable in it is there; nothing of a deleted topic is seen in the next one of its name; and nothing of it stays on the disk.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use streamlog::{Broker, BrokerConfig, Error, ManualClock, Partition, Record, Result, Storage, Timestamp};
+
+use super::disk::{After, Disk, Failure, Plan};
+use super::power_cut::told;
+use super::script::topic;
+
+const DIRS: [&str; 2] = ["data", "more"];
+/// How long after an append a checkpoint is due.
+const CHECKPOINT: Duration = Duration::from_secs(5);
+
+fn open(disk: &Disk) -> Result<(Broker, ManualClock)> {
+    let clock = ManualClock::new(Timestamp::from_millis(1_000_000));
+    let config = BrokerConfig::default().seed(7).max_open_files(8).checkpoint_interval(CHECKPOINT);
+    let builder = Broker::builder().storage(disk.clone()).clock(clock.clone()).config(config);
+    let broker = DIRS.iter().fold(builder, |builder, dir| builder.log_dir(dir)).open()?;
+    Ok((broker, clock))
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Create(&'static str, u32),
+    Extend(&'static str, u32),
+    Delete(&'static str),
+    /// Two appends to each partition, of which the first is synced.
+    Fill(&'static str),
+    /// Checkpoints, and removes what was set aside.
+    Tick,
+    Reopen,
+}
+
+use Step::{Create, Delete, Extend, Fill, Reopen, Tick};
+
+const LIFE: &[Step] = &[
+    Create("t", 3),
+    Fill("t"),
+    Tick,
+    Create("u.v", 1),
+    Fill("u.v"),
+    Extend("t", 5),
+    Fill("t"),
+    Tick,
+    Delete("t"),
+    Create("t", 2),
+    Fill("t"),
+    Tick,
+    Extend("t", 3),
+    Delete("u.v"),
+    Fill("t"),
+    Reopen,
+    Delete("t"),
+    Tick,
+    Create("u.v", 2),
+    Create("t", 1),
+    Fill("t"),
+];
+
+/// A topic, by what tells it from others of its name, and how many partitions it has.
+type State = Option<(usize, u32)>;
+
+/// What was asked for and promised.
+#[derive(Debug, Clone, Default)]
+struct Model {
+    /// By name, what there is, and what there is to be where that has not been answered.
+    topics: BTreeMap<String, (State, Option<State>)>,
+    /// By topic and partition: the values, how many were appended for sure, and how many are durable.
+    records: BTreeMap<(usize, u32), (Vec<String>, usize, usize)>,
+    topics_made: usize,
+}
+
+impl Model {
+    fn state(&self, name: &str) -> State {
+        self.topics.get(name).and_then(|(state, _)| *state)
+    }
+
+    /// What a change makes of its topic.
+    fn asks(&mut self, step: Step) -> Option<(&'static str, State)> {
+        match step {
+            Create(name, count) => {
+                self.topics_made += 1;
+                Some((name, Some((self.topics_made, count))))
+            }
+            Extend(name, count) => Some((name, self.state(name).map(|(id, _)| (id, count)))),
+            Delete(name) => Some((name, None)),
+            Fill(_) | Tick | Reopen => None,
+        }
+    }
+
+    fn fill(&mut self, broker: &Broker, name: &str) -> Result<()> {
+        let (id, _) = self.state(name).unwrap();
+        for partition in broker.topic(name)?.partitions() {
+            let partition = partition?;
+            let key = (id, u32::from(partition.id()));
+            for is_synced in [true, false] {
+                let (values, appended, durable) = self.records.entry(key).or_default();
+                let value = format!("{name}/{id}/{}/{}", partition.id(), values.len());
+                values.push(value.clone());
+                partition.append(&[Record::new().key(&[b'k'; 300]).value(&value)])?;
+                *appended = values.len();
+                if is_synced {
+                    partition.sync()?;
+                    *durable = values.len();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that every topic is in one of the states that it may be in, and goes on from that.
+    fn check(&mut self, broker: &Broker, is_kill: bool) {
+        let listed = broker.admin().list_topics().unwrap();
+        for (name, (state, next)) in &mut self.topics {
+            let found = broker.topic(name).ok();
+            assert_eq!(listed.contains(name), found.is_some());
+            let count = found.as_ref().map(|topic| topic.partition_count());
+            let mut states = [Some(*state), *next].into_iter().flatten();
+            let now = states.find(|state| state.map(|(_, count)| count) == count);
+            (*state, *next) =
+                (now.unwrap_or_else(|| panic!("{name}: {count:?} of {state:?}, {next:?}")), None);
+            let (Some(topic), Some((id, count))) = (found, *state) else { continue };
+            for number in 0..count {
+                let values = values_of(&topic.partition(number).unwrap());
+                let (known, appended, durable) = self.records.entry((id, number)).or_default();
+                let least = if is_kill { *appended } else { *durable };
+                assert!(values.len() >= least, "{name}-{number}: {values:?} of {known:?}");
+                assert_eq!(values[..], known[..values.len()], "{name}-{number}");
+                known.truncate(values.len());
+                (*appended, *durable) = (values.len(), values.len());
+            }
+        }
+        assert!(listed.iter().all(|name| self.topics.contains_key(name)));
+    }
+}
+
+fn values_of(partition: &Partition) -> Vec<String> {
+    let mut values = Vec::new();
+    let mut next = partition.log_start_offset();
+    assert_eq!(next, 0);
+    while next < partition.log_end_offset() {
+        let batches = partition.read(next, 1 << 20).unwrap();
+        for batch in &batches {
+            let records = batch.records().unwrap();
+            let text = |value: Option<&[u8]>| String::from_utf8(value.unwrap().to_vec()).unwrap();
+            values.extend(records.iter().map(|record| text(record.value())));
+        }
+        next = batches.next_offset().unwrap();
+    }
+    values
+}
+
+/// Makes one change of a topic, or whatever else the step says but a reopening.
+fn make(broker: &Broker, clock: &ManualClock, step: Step, model: &mut Model) -> Result<()> {
+    let asked = model.asks(step);
+    if let Some((name, next)) = asked {
+        model.topics.entry(name.to_owned()).or_default().1 = Some(next);
+    }
+    match step {
+        Create(name, count) => drop(broker.admin().create_topic(topic(name, count))?),
+        Extend(name, count) => drop(broker.admin().create_partitions(name, count)?),
+        Delete(name) => broker.admin().delete_topic(name)?,
+        Fill(name) => model.fill(broker, name)?,
+        Tick => clock.advance(CHECKPOINT),
+        Reopen => broker.close()?,
+    }
+    if let Some((name, next)) = asked {
+        model.topics.insert(name.to_owned(), (next, None));
+    }
+    Ok(())
+}
+
+/// Lives, and notes what was promised. Ends at the first error, or with the broker open.
+fn live(disk: &Disk, model: &mut Model) -> Result<Broker> {
+    let (mut broker, mut clock) = open(disk)?;
+    for &step in LIFE {
+        make(&broker, &clock, step, model)?;
+        if matches!(step, Reopen) {
+            model.records.values_mut().for_each(|(_, appended, durable)| *durable = *appended);
+            (broker, clock) = open(disk)?;
+            assert!(broker.recovery_report().was_clean);
+        }
+    }
+    Ok(broker)
+}
+
+/// The names in the log directories that begin with this.
+fn names(disk: &Disk, start: &str) -> Vec<String> {
+    let all = DIRS.iter().flat_map(|dir| disk.list(Path::new(dir)).unwrap());
+    let names = all.map(|entry| entry.name.into_string().unwrap());
+    names.filter(|name| name.starts_with(start)).collect()
+}
+
+/// Opens what survived, checks it, and goes on with it.
+fn check_survivor(disk: &Disk, mut model: Model, is_kill: bool) {
+    let (broker, clock) = open(disk).unwrap();
+    let report = broker.recovery_report();
+    assert!(report.unknown_directories.is_empty(), "{report}");
+    assert!(report.partitions.iter().all(|one| one.offline.is_none()), "{report}");
+    model.check(&broker, is_kill);
+    // What this open has decided stays so.
+    let mut again = model.clone();
+    again.check(&open(&disk.after(After::PowerCut)).unwrap().0, false);
+
+    clock.advance(CHECKPOINT);
+    let left = names(disk, "").into_iter().filter(|name| name.ends_with("-delete"));
+    assert_eq!(left.count(), 0, "what was set aside is removed");
+    for name in ["t", "u.v"] {
+        match model.state(name) {
+            Some((_, count)) => make(&broker, &clock, Extend(name, count + 1), &mut model).unwrap(),
+            None => make(&broker, &clock, Create(name, 2), &mut model).unwrap(),
+        }
+        make(&broker, &clock, Fill(name), &mut model).unwrap();
+    }
+    make(&broker, &clock, Delete("t"), &mut model).unwrap();
+    make(&broker, &clock, Create("t", 3), &mut model).unwrap();
+    make(&broker, &clock, Fill("t"), &mut model).unwrap();
+    model.clone().check(&open(&disk.after(After::PowerCut)).unwrap().0, false);
+    broker.close().unwrap();
+    drop(broker);
+    let (broker, _) = open(disk).unwrap();
+    assert!(broker.recovery_report().was_clean && broker.recovery_report().unknown_directories.is_empty());
+    model.check(&broker, true);
+}
+
+fn ways(step: u64) -> [After; 3] {
+    [After::Kill, After::PowerCut, After::TornPowerCut(step)]
+}
+
+/// Lives until the change with number `step`, where the disk goes down.
+fn die_at(step: u64) -> (Disk, Model) {
+    let (disk, mut model) = (Disk::new(), Model::default());
+    disk.plan(Plan::DieAtChange(step));
+    let lived = live(&disk, &mut model);
+    assert!(disk.is_down() || lived.is_ok(), "{:?}", lived.err());
+    (disk, model)
+}
+
+fn life_steps() -> u64 {
+    let disk = Disk::new();
+    drop(live(&disk, &mut Model::default()).unwrap());
+    disk.counts().1
+}
+
+#[test]
+fn a_topic_is_as_before_or_as_after_a_crash_at_any_step_of_a_change() {
+    let steps = life_steps();
+    for step in 1..=steps {
+        let (disk, model) = die_at(step);
+        for after in ways(step) {
+            told(&format!("step {step} of {steps}, {after:?}"), || {
+                check_survivor(&disk.after(after), model.clone(), after == After::Kill);
+            });
+        }
+    }
+    eprintln!("{steps} steps, {} crashes", 3 * steps);
+}
+
+#[test]
+fn a_crash_while_a_change_is_completed_leaves_it_to_the_next_open() {
+    let steps = life_steps();
+    for step in (1..=steps).step_by(7) {
+        let (disk, model) = die_at(step);
+        for first in ways(step) {
+            let survivor = disk.after(first);
+            let counted = survivor.after(After::Kill);
+            let (broker, clock) = open(&counted).unwrap();
+            clock.advance(CHECKPOINT);
+            drop(broker);
+            let at = fastrand::Rng::with_seed(step).u64(1..=counted.counts().1.max(1));
+            let dying = survivor.after(After::Kill);
+            dying.plan(Plan::DieAtChange(at));
+            if let Ok((broker, clock)) = open(&dying) {
+                clock.advance(CHECKPOINT);
+                drop(broker);
+            }
+            for second in [After::Kill, After::TornPowerCut(step + at)] {
+                let is_kill = (first, second) == (After::Kill, After::Kill);
+                told(&format!("step {step}, {first:?}, then step {at}, {second:?}"), || {
+                    check_survivor(&dying.after(second), model.clone(), is_kill);
+                });
+            }
+        }
+    }
+}
+
+/// A broker with a topic of two partitions on a disk, and what is known of it.
+fn begin() -> (Disk, Model, Broker, ManualClock) {
+    let (disk, mut model) = (Disk::new(), Model::default());
+    let (broker, clock) = open(&disk).unwrap();
+    for step in [Create("t", 2), Fill("t"), Tick] {
+        make(&broker, &clock, step, &mut model).unwrap();
+    }
+    (disk, model, broker, clock)
+}
+
+/// How many calls a change makes, with what it leaves to be done later.
+fn calls_of(step: Step) -> u64 {
+    let (disk, mut model, broker, clock) = begin();
+    let before = disk.counts().0;
+    make(&broker, &clock, step, &mut model).unwrap();
+    clock.advance(Duration::ZERO);
+    disk.counts().0 - before
+}
+
+/// Makes the change on a disk that refuses by this plan, then has the disk recover.
+fn refuse(step: Step, plan: impl Fn(u64) -> Plan, is_once: bool) -> (usize, usize) {
+    let (mut refused, mut unknown) = (0, 0);
+    for call in 1..=calls_of(step) {
+        let (disk, mut model, broker, clock) = begin();
+        let before = model.clone();
+        disk.plan(plan(disk.counts().0 + call));
+        let result = make(&broker, &clock, step, &mut model);
+        clock.advance(Duration::ZERO);
+        disk.plan(Plan::Nothing);
+        told(&format!("{step:?}, call {call}: {result:?}"), || match result {
+            Ok(()) => {}
+            Err(Error::Poisoned { .. }) => {
+                unknown += 1;
+                before.clone().check(&broker, true);
+            }
+            Err(Error::Io { .. }) => {
+                refused += 1;
+                before.clone().check(&broker, true);
+                if is_once {
+                    // It was taken back, and stays so.
+                    let (after, _) = open(&disk.after(After::Kill)).unwrap();
+                    // A directory that does not say yet whose it is stays, for the next creation to complete.
+                    let strangers = &after.recovery_report().unknown_directories;
+                    let strangers = strangers.iter().map(|path| disk.list(path).unwrap());
+                    let is_empty = |mut entries: std::vec::IntoIter<streamlog::Entry>| {
+                        entries.all(|entry| entry.bytes == 0)
+                    };
+                    assert!(strangers.len() <= 1 && strangers.map(Vec::into_iter).all(is_empty));
+                    before.clone().check(&after, true);
+                }
+                model.clone().check(&open(&disk.after(After::PowerCut)).unwrap().0, false);
+                make(&broker, &clock, step, &mut model).unwrap();
+            }
+            Err(error) => panic!("{error:?}"),
+        });
+        told(&format!("after {step:?}, call {call}"), || {
+            model.clone().check(&open(&disk.after(After::PowerCut)).unwrap().0, false);
+            let _ = broker.close();
+            drop(broker);
+            check_survivor(&disk, model, true);
+        });
+    }
+    eprintln!("{step:?}: {refused} refused, {unknown} unknown");
+    (refused, unknown)
+}
+
+#[test]
+fn a_change_that_a_disk_refuses_once_is_made_or_not_and_can_be_tried_again() {
+    for step in [Create("u.v", 3), Extend("t", 4), Delete("t")] {
+        for failure in [Failure::Full, Failure::Io, Failure::Late] {
+            let (refused, unknown) = refuse(step, |call| Plan::FailOnce(call, failure), true);
+            assert!(refused + unknown > 1);
+        }
+    }
+}
+
+#[test]
+fn a_change_that_a_disk_refuses_for_a_while_loses_nothing() {
+    for step in [Create("u.v", 3), Extend("t", 4), Delete("t")] {
+        let (refused, _) = refuse(step, |call| Plan::FailFrom(call, Failure::Full), false);
+        assert!(refused > 0);
+    }
+}
+
+#[test]
+fn what_a_disk_would_not_rename_is_set_aside_when_the_name_is_wanted_again() {
+    for call in 1..=calls_of(Delete("t")) {
+        let (disk, mut model, broker, clock) = begin();
+        disk.plan(Plan::FailFrom(disk.counts().0 + call, Failure::Io));
+        let deleted = make(&broker, &clock, Delete("t"), &mut model);
+        disk.plan(Plan::Nothing);
+        if deleted.is_err() {
+            continue;
+        }
+        told(&format!("call {call}"), || {
+            make(&broker, &clock, Create("t", 3), &mut model).unwrap();
+            make(&broker, &clock, Fill("t"), &mut model).unwrap();
+            model.check(&broker, true);
+            broker.close().unwrap();
+            check_survivor(&disk, model, true);
+        });
+    }
+}
