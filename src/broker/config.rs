@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::topic::PARTITIONS_MAX;
 
 /// How a broker works: how much it may hold open or in memory, and how often it checkpoints.
 ///
@@ -35,6 +36,10 @@ pub struct BrokerConfig {
     pub allow_offline_dirs: bool,
     /// See [`delete_topics`](BrokerConfig::delete_topics()).
     pub delete_topics: bool,
+    /// See [`auto_create_topics`](BrokerConfig::auto_create_topics()).
+    pub auto_create_topics: bool,
+    /// See [`num_partitions`](BrokerConfig::num_partitions()).
+    pub num_partitions: u32,
     /// See [`seed`](BrokerConfig::seed()).
     pub seed: Option<u64>,
 }
@@ -52,6 +57,8 @@ impl Default for BrokerConfig {
             map_sealed_segments: true,
             allow_offline_dirs: false,
             delete_topics: true,
+            auto_create_topics: false,
+            num_partitions: 1,
             seed: None,
         }
     }
@@ -117,6 +124,22 @@ impl BrokerConfig {
         self
     }
 
+    /// Whether a producer or a consumer that names a topic that does not exist creates it, with default settings. Off by
+    /// default; on in Kafka, as `auto.create.topics.enable`.
+    #[must_use]
+    pub fn auto_create_topics(mut self, is_allowed: bool) -> BrokerConfig {
+        self.auto_create_topics = is_allowed;
+        self
+    }
+
+    /// How many partitions a topic has that was created by [naming it](BrokerConfig::auto_create_topics()). 1 to 10,000; 1 by
+    /// default. Kafka's `num.partitions`.
+    #[must_use]
+    pub fn num_partitions(mut self, count: u32) -> BrokerConfig {
+        self.num_partitions = count;
+        self
+    }
+
     /// Seeds everything that is drawn at random (ids, jitter), so that a test is the same every time. Without one (the
     /// default), every broker draws differently.
     #[must_use]
@@ -134,6 +157,9 @@ impl BrokerConfig {
         }
         if self.checkpoint_bytes == 0 {
             return refuse("checkpoint_bytes", "0".to_owned(), "must be 1 or more");
+        }
+        if !(1..=PARTITIONS_MAX).contains(&self.num_partitions) {
+            return refuse("num.partitions", self.num_partitions.to_string(), "must be 1 to 10000");
         }
         if self.checkpoint_interval.is_zero() {
             return refuse("checkpoint_interval", "0 ms".to_owned(), "must be more than nothing");

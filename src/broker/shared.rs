@@ -14,7 +14,7 @@ use super::worker::Worker;
 use crate::error::{Chain, Error, Result};
 use crate::log::LogDirs;
 use crate::sync::{Acquire, Arc, AtomicBool, Mutex, Release};
-use crate::topic::Catalog;
+use crate::topic::{Catalog, NewTopic, TopicEntry};
 
 /// Something above the broker that must be ended in order before the logs close: a producer with records inside.
 pub(crate) trait EndsWithBroker: fmt::Debug + Send + Sync {
@@ -55,9 +55,18 @@ impl Shared {
         if self.is_closed.load(Acquire) { Err(Error::Closed) } else { Ok(()) }
     }
 
-    /// TODO
-    pub(crate) fn topic_or_create(&self, name: &str) -> Result<Arc<crate::topic::TopicEntry>> {
-        self.catalog.topic(name)
+    /// The topic of this name, for a producer or a consumer: created where there is none and that is allowed. Whoever else
+    /// creates it at the same time gets the same one.
+    pub(crate) fn topic_or_create(&self, name: &str) -> Result<Arc<TopicEntry>> {
+        self.check_open()?;
+        let known = self.catalog.topic(name);
+        if known.is_ok() || !self.config.auto_create_topics {
+            return known;
+        }
+        match self.catalog.create_topic(NewTopic::new(name).partitions(self.config.num_partitions)) {
+            Err(Error::TopicExists { .. }) => self.catalog.topic(name),
+            created => created,
+        }
     }
 
     /// A generator of its own for who draws at random, the same in every run with a seed.
@@ -108,5 +117,64 @@ impl Drop for Shared {
         if let Err(error) = self.close() {
             log::error!("a broker could not be closed in order: {}", Chain(&error));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::thread;
+
+    use super::*;
+    use crate::broker::{Broker, BrokerConfig};
+
+    fn open(config: BrokerConfig) -> Broker {
+        Broker::builder().in_memory().config(config).open().unwrap()
+    }
+
+    #[test]
+    fn a_topic_is_created_by_naming_it_only_where_that_is_allowed() {
+        let broker = open(BrokerConfig::default());
+        assert!(matches!(broker.shared.topic_or_create("t"), Err(Error::UnknownTopic { .. })));
+        assert!(broker.admin().list_topics().unwrap().is_empty());
+
+        let broker = open(BrokerConfig::default().auto_create_topics(true).num_partitions(3));
+        let created = broker.shared.topic_or_create("t").unwrap();
+        assert_eq!((created.partition_count(), created.id), (3, broker.topic("t").unwrap().id()));
+        assert!(Arc::ptr_eq(&created, &broker.shared.topic_or_create("t").unwrap()));
+        for name in ["", "a b", "__topic_catalog"] {
+            assert!(matches!(broker.shared.topic_or_create(name), Err(Error::InvalidTopicName { .. })));
+        }
+        assert!(matches!(broker.shared.topic_or_create("T.x").unwrap().name.as_str(), "T.x"));
+        assert!(matches!(broker.shared.topic_or_create("T_x"), Err(Error::TopicNameCollision { .. })));
+        broker.close().unwrap();
+        assert!(matches!(broker.shared.topic_or_create("t"), Err(Error::Closed)));
+    }
+
+    #[test]
+    fn all_who_name_a_topic_at_once_get_the_same_one() {
+        let broker = open(BrokerConfig::default().auto_create_topics(true));
+        let ids: BTreeSet<_> = thread::scope(|scope| {
+            let name = || broker.shared.topic_or_create("t").unwrap().id;
+            let threads: Vec<_> = (0..8).map(|_| scope.spawn(name)).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(ids.len(), 1);
+    }
+
+    #[test]
+    fn the_catalogs_version_is_another_one_after_each_change_and_no_other_call() {
+        let broker = open(BrokerConfig::default());
+        let (admin, version) = (broker.admin(), || broker.shared.catalog.version());
+        let mut seen = BTreeSet::from([version()]);
+        admin.create_topic(NewTopic::new("t")).unwrap();
+        assert!(seen.insert(version()));
+        admin.create_partitions("t", 2).unwrap();
+        assert!(seen.insert(version()));
+        assert!(admin.create_partitions("t", 2).is_err() && admin.delete_topic("u").is_err());
+        broker.topic("t").unwrap();
+        assert!(!seen.insert(version()));
+        admin.delete_topic("t").unwrap();
+        assert!(seen.insert(version()));
     }
 }

@@ -12,6 +12,7 @@ mod partitioning;
 mod producer_ids;
 
 pub(crate) use catalog::Catalog;
+pub(crate) use create::PARTITIONS_MAX;
 pub(crate) use entry::TopicEntry;
 pub use new_topic::NewTopic;
 pub use partitioning::{

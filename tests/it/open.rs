@@ -72,6 +72,8 @@ fn settings_out_of_bounds_are_refused_by_name() {
         (BrokerConfig::default().max_open_files(7), "max_open_files"),
         (BrokerConfig::default().checkpoint_bytes(0), "checkpoint_bytes"),
         (BrokerConfig::default().checkpoint_interval(std::time::Duration::ZERO), "checkpoint_interval"),
+        (BrokerConfig::default().num_partitions(0), "num.partitions"),
+        (BrokerConfig::default().num_partitions(10_001), "num.partitions"),
     ] {
         let error = Broker::builder().log_dir(&path).config(config).open().unwrap_err();
         assert!(matches!(error, Error::InvalidConfig { setting, .. } if setting == name), "{error}");
