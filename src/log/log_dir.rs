@@ -54,6 +54,7 @@ pub(crate) struct LogDir {
     path: PathBuf,
     meta: Meta,
     was_clean: bool,
+    is_new: bool,
     pub(crate) config: LogDirConfig,
     pub(crate) files: Arc<OpenFiles>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -142,6 +143,7 @@ impl LogDir {
             path: path.to_path_buf(),
             meta,
             was_clean,
+            is_new,
             config,
             files,
             clock,
@@ -175,6 +177,11 @@ impl LogDir {
     /// Whether the marker of a clean shutdown was there when the directory was opened.
     pub(crate) fn was_clean(&self) -> bool {
         self.was_clean
+    }
+
+    /// Whether no broker of ours has had it open before.
+    pub(crate) fn is_new(&self) -> bool {
+        self.is_new
     }
 
     pub(crate) fn storage(&self) -> &dyn Storage {

@@ -98,10 +98,32 @@ fn open_log(dir: &Arc<LogDir>, report: &mut CatalogReport) -> Result<Arc<Log>> {
             if durable > Offset::ZERO {
                 return Err(Error::Damaged { topic, partition, from: Offset::ZERO, durable, source: None });
             }
+            check_is_unused(dir)?;
             log::create(dir, name, Uuid::CATALOG, TopicConfig::default())
         }
         Err(error) => Err(Error::io("look at", &path)(error)),
     }
+}
+
+/// Refuses to begin a catalog where partitions of ours lie: it is in another log directory, which was not named.
+fn check_is_unused(dir: &LogDir) -> Result<()> {
+    let partitions = dir.directories()?.into_iter().filter(|name| parse_directory(name).is_some());
+    match partitions.min() {
+        Some(partition) if !dir.is_new() => Err(Error::InvalidConfig {
+            setting: "log.dirs",
+            value: dir.path().display().to_string(),
+            reason: format!(
+                "it holds {partition}, and no catalog of topics: name the directory that does first"
+            ),
+        }),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// The topic and the number in the name of a partition's directory.
+fn parse_directory(name: &str) -> Option<(&str, usize)> {
+    let (topic, number) = name.rsplit_once('-')?;
+    Some((topic, number.parse().ok()?))
 }
 
 /// What the catalog's records say, taken together.
@@ -236,9 +258,7 @@ fn unknown_directories(
     unknown: &mut Vec<PathBuf>,
 ) -> Result<()> {
     let is_known = |directory: &str| {
-        let parts = directory.rsplit_once('-');
-        let parts = parts.and_then(|(topic, number)| Some((topic, number.parse::<usize>().ok()?)));
-        parts.is_some_and(|(topic, number)| {
+        parse_directory(directory).is_some_and(|(topic, number)| {
             let is_here = if topic == CATALOG_TOPIC {
                 number == 0 && Arc::ptr_eq(dir, first)
             } else {

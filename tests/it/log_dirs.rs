@@ -130,6 +130,21 @@ fn the_catalog_must_be_in_the_first_directory() {
 }
 
 #[test]
+fn no_second_catalog_is_begun_where_partitions_of_another_lie() {
+    let place = Place::disk();
+    let broker = open(&place, &["data", "b"]);
+    create(&broker, "t", 2);
+    drop(broker);
+    for names in [&["b"][..], &["b", "c"]] {
+        let error = place.builder_on(names).open().unwrap_err();
+        let is_right = matches!(&error, Error::InvalidConfig { setting: "log.dirs", value, .. }
+            if *value == place.path_of("b").display().to_string());
+        assert!(is_right, "{error}");
+    }
+    check(&open(&place, &["data", "b"]), "t", 2);
+}
+
+#[test]
 fn the_directory_of_another_broker_is_refused() {
     let place = Place::memory();
     for own in ["data", "b"] {
@@ -243,4 +258,127 @@ fn directories_of_one_broker_are_of_one_cluster() {
     let (first, second) = (properties("data"), properties("b"));
     assert_eq!(line(&first, "cluster.id="), line(&second, "cluster.id="));
     assert_ne!(line(&first, "directory.id="), line(&second, "directory.id="));
+}
+
+fn allowing(place: Place) -> Place {
+    place.config(|config| config.allow_offline_dirs(true))
+}
+
+/// Two directories with a topic of four partitions, of which the second is then treated so.
+fn assert_offline(spoil: impl Fn(&Path), mend: impl Fn(&Path), is_identified: bool) {
+    let place = allowing(Place::disk());
+    let broker = open(&place, &["data", "b"]);
+    create(&broker, "t", 4);
+    drop(broker);
+    let path = place.path_of("b");
+    spoil(&path);
+    let strict = place.config(|config| config.allow_offline_dirs(false));
+    strict.builder_on(&["data", "b"]).open().unwrap_err();
+    let place = allowing(strict);
+    // Twice: nothing is made in its place.
+    for round in 0..2 {
+        let broker = open(&place, &["data", "b"]);
+        let report = broker.recovery_report();
+        let [(told, why)] = &report.offline_directories[..] else { panic!("{report}") };
+        assert_eq!(*told, path);
+        assert!(report.to_string().contains(&path.display().to_string()), "{report}");
+        let topic = broker.topic("t").unwrap();
+        for number in [1, 3] {
+            let error = topic.partition(number).unwrap_err();
+            let Error::PartitionOffline { source, .. } = &error else { panic!("{error}") };
+            assert_eq!(source.to_string() == why.to_string(), is_identified, "{source} and {why}");
+            assert!(is_identified || matches!(**source, Error::UnknownLogDir { .. }));
+            let described = broker.admin().describe_topic("t").unwrap();
+            assert!(described.partitions[usize::try_from(number).unwrap()].offline.is_some());
+        }
+        for number in [0, 2] {
+            assert_eq!(values(&topic.partition(number).unwrap()), [format!("t-{number}")]);
+            topic.partition(number).unwrap().sync().unwrap();
+        }
+        // What is new goes to what there is, and what is not there denies nothing to what is.
+        create(&broker, &format!("new{round}"), 2);
+        check(&broker, &format!("new{round}"), 2);
+        broker.close().unwrap();
+        assert!(place.path().join(".kafka_cleanshutdown").exists());
+    }
+    mend(&path);
+    let broker = open(&place, &["data", "b"]);
+    assert!(broker.recovery_report().was_clean && broker.recovery_report().offline_directories.is_empty());
+    check(&broker, "t", 4);
+    check(&broker, "new1", 2);
+}
+
+#[test]
+fn a_directory_that_cannot_be_used_is_offline_where_that_is_allowed() {
+    let aside = |path: &Path| path.with_extension("aside");
+    // A file in its place, which says nothing of an id.
+    assert_offline(
+        |path| {
+            fs::rename(path, aside(path)).unwrap();
+            fs::write(path, "a disk that is not mounted").unwrap();
+        },
+        |path| {
+            fs::remove_file(path).unwrap();
+            fs::rename(aside(path), path).unwrap();
+        },
+        false,
+    );
+    // A newer version of something in it, which leaves its id to be read.
+    let points = "recovery-point-offset-checkpoint";
+    assert_offline(
+        |path| {
+            fs::copy(path.join(points), aside(path)).unwrap();
+            fs::write(path.join(points), "7\n0\n").unwrap();
+        },
+        |path| fs::rename(aside(path), path.join(points)).unwrap(),
+        true,
+    );
+    // An id that makes no sense.
+    let properties = "meta.properties";
+    assert_offline(
+        |path| {
+            fs::copy(path.join(properties), aside(path)).unwrap();
+            fs::write(path.join(properties), "nonsense").unwrap();
+        },
+        |path| fs::rename(aside(path), path.join(properties)).unwrap(),
+        false,
+    );
+}
+
+#[test]
+fn the_first_directory_must_be_usable_and_one_that_is_held_is_no_offline_one() {
+    let place = allowing(Place::disk());
+    drop(open(&place, &["data", "b"]));
+    let held = open(&place, &["c", "b"]);
+    let error = place.builder_on(&["data", "b"]).open().unwrap_err();
+    assert!(matches!(&error, Error::Locked { path } if *path == place.path_of("b")), "{error}");
+    drop(held);
+    fs::remove_dir_all(place.path_of("b")).unwrap();
+    fs::remove_dir_all(place.path()).unwrap();
+    fs::write(place.path(), "no directory").unwrap();
+    let error = place.builder_on(&["data", "b"]).open().unwrap_err();
+    assert!(matches!(&error, Error::NotADirectory { path } if *path == place.path()), "{error}");
+}
+
+#[test]
+fn a_topic_with_a_part_in_an_offline_directory_is_extended_and_deleted() {
+    let place = allowing(Place::disk());
+    let broker = open(&place, &["data", "b"]);
+    create(&broker, "t", 2);
+    drop(broker);
+    let (path, aside) = (place.path_of("b"), place.path_of("aside"));
+    fs::rename(&path, &aside).unwrap();
+    fs::write(&path, "").unwrap();
+    let broker = open(&place, &["data", "b"]);
+    broker.admin().create_partitions("t", 3).unwrap();
+    assert!(place.path().join("t-2").is_dir());
+    broker.admin().delete_topic("t").unwrap();
+    drop(broker);
+    fs::remove_file(&path).unwrap();
+    fs::rename(&aside, &path).unwrap();
+    let broker = open(&place, &["data", "b"]);
+    assert!(broker.topic("t").is_err() && broker.recovery_report().unknown_directories.is_empty());
+    place.clock.advance(std::time::Duration::ZERO);
+    assert!(directories(&path).is_empty());
+    assert_eq!(directories(&place.path()), ["__topic_catalog-0"]);
 }
