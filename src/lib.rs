@@ -31,7 +31,7 @@
 //! |---|---|
 //! | open, close, find out what recovery did | [`Broker`], [`BrokerBuilder`], [`BrokerConfig`], [`RecoveryReport`] with its [`PartitionRecovery`]s |
 //! | see what it has done | [`Metrics`], [`TopicMetrics`] with its [`PartitionMetrics`] |
-//! | create, list, describe, extend and delete topics | [`Admin`], [`NewTopic`], [`TopicConfig`], [`TopicDescription`] |
+//! | create, list, describe, extend and delete topics | [`Admin`], [`NewTopic`], [`TopicConfig`], [`TopicCompression`], [`TopicDescription`] |
 //! | append, sync, read | [`Topic`], [`Partition`], [`Record`], [`Compression`] |
 //! | choose partitions | [`Partitioner`] with its [`PartitionChoice`]; [`HashPartitioner`], [`ConsistentPartitioner`], [`RoundRobinPartitioner`], [`StickyPartitioner`] |
 //! | look at what was read | [`Batches`], [`RecordBatch`] with its [`TimestampType`] and [`ControlType`], [`BatchRecords`], [`RecordView`], [`Headers`] |
@@ -86,7 +86,7 @@ pub use admin::{Admin, PartitionDescription, TopicDescription};
 pub use broker::{Broker, BrokerBuilder, BrokerConfig, Partition, RecoveryReport, Topic};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use error::{Corruption, Error, Result};
-pub use log::{Cut, PartitionRecovery, TopicConfig};
+pub use log::{Cut, PartitionRecovery, TopicCompression, TopicConfig};
 pub use metrics::{Metrics, PartitionMetrics, TopicMetrics};
 pub use offset::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicPartition};
 pub use producer::{Acks, Delivery, Producer, ProducerBuilder, RecordMetadata};

@@ -89,6 +89,30 @@ impl<C> Settings<C> {
         self.known.iter().filter_map(read).collect()
     }
 
+    /// The value of one setting.
+    pub(crate) fn get(&self, config: &C, name: &str) -> Option<String> {
+        self.find(name).and_then(|setting| (setting.read)(config))
+    }
+
+    /// Sets one setting, or says what is allowed. A name that is not in the table is left alone.
+    pub(crate) fn put(&self, config: &mut C, name: &str, value: &str) -> Result<(), String> {
+        self.find(name).map_or(Ok(()), |setting| (setting.write)(config, value))
+    }
+
+    /// A name as it stands in the table, if it does.
+    pub(crate) fn known_name(&self, name: &str) -> Option<&'static str> {
+        self.find(name).map(|setting| setting.name)
+    }
+
+    /// Refuses a name that is nobody's.
+    pub(crate) fn check_name(&self, name: &str) -> Result<()> {
+        self.place(name).map(drop)
+    }
+
+    fn find(&self, name: &str) -> Option<&'static Setting<C>> {
+        self.known.iter().find(|setting| setting.name == name)
+    }
+
     /// Where in the table a name is; `None` where it means nothing here.
     fn place(&self, name: &str) -> Result<Option<usize>> {
         let place = self.known.iter().position(|setting| setting.name == name);

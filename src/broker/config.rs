@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::error::{Error, Result};
+use crate::log::TopicConfig;
 use crate::topic::PARTITIONS_MAX;
 
 /// How a broker works: how much it may hold open or in memory, and how often it checkpoints.
@@ -42,6 +43,10 @@ pub struct BrokerConfig {
     pub num_partitions: u32,
     /// See [`seed`](BrokerConfig::seed()).
     pub seed: Option<u64>,
+    /// See [`topic_defaults`](BrokerConfig::topic_defaults()).
+    pub topic_defaults: TopicConfig,
+    /// Names that were read from properties and mean nothing here.
+    pub(super) ignored: Vec<String>,
 }
 
 /// Fewer would close files faster than they are opened.
@@ -60,6 +65,8 @@ impl Default for BrokerConfig {
             auto_create_topics: false,
             num_partitions: 1,
             seed: None,
+            topic_defaults: TopicConfig::default(),
+            ignored: Vec::new(),
         }
     }
 }
@@ -148,6 +155,27 @@ impl BrokerConfig {
         self
     }
 
+    /// The settings of every topic, as far as it has none of its own: Kafka's `log.*` settings of a broker. They are not
+    /// stored, so topics follow them from one open to the next.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use streamlog::{Broker, BrokerConfig, NewTopic, TopicConfig};
+    ///
+    /// let config = BrokerConfig::default().topic_defaults(TopicConfig::default().segment_bytes(64 << 20));
+    /// let broker = Broker::builder().in_memory().config(config).open()?;
+    /// broker.admin().create_topic(NewTopic::new("orders"))?;
+    /// assert_eq!(broker.topic("orders")?.config().segment_bytes, 64 << 20);
+    /// assert_eq!(broker.topic("orders")?.config().overrides(), []);
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
+    #[must_use]
+    pub fn topic_defaults(mut self, config: TopicConfig) -> BrokerConfig {
+        self.topic_defaults = config;
+        self
+    }
+
     pub(crate) fn validate(&self) -> Result<()> {
         let refuse = |setting, value: String, reason: &str| {
             Err(Error::InvalidConfig { setting, value, reason: reason.to_owned() })
@@ -164,6 +192,6 @@ impl BrokerConfig {
         if self.checkpoint_interval.is_zero() {
             return refuse("checkpoint_interval", "0 ms".to_owned(), "must be more than nothing");
         }
-        Ok(())
+        self.topic_defaults.validate()
     }
 }

@@ -5,6 +5,7 @@ mod config;
 mod handle;
 mod opening;
 mod partition;
+mod properties;
 mod report;
 mod shared;
 mod topic;

@@ -150,6 +150,7 @@ impl BrokerBuilder {
             checkpoint_interval: config.checkpoint_interval,
             checkpoint_bytes: config.checkpoint_bytes,
             sealed_access: if config.map_sealed_segments { Access::Map } else { Access::Read },
+            topic_defaults: config.topic_defaults.clone(),
         };
         let parts = LogDirParts {
             config: dir_config,

@@ -1,7 +1,13 @@
 //! The settings of one topic, which its partitions' logs work by.
+//!
+//! A config holds the value of every setting, and which of them the topic has of its own: only those are stored, and the
+//! rest are the broker's defaults, whatever these become. How it is read from properties and written is in
+//! `properties.rs`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::topic_compression::TopicCompression;
 use crate::error::{Error, Result};
 use crate::record::TimestampType;
 
@@ -12,9 +18,13 @@ const SEGMENT_BYTES_MAX: u32 = i32::MAX.unsigned_abs();
 /// Two time index entries, one of which is kept for the roll.
 const INDEX_BYTES_MIN: u32 = 24;
 
-/// How a topic's partitions store what they are given. Kafka's topic settings, with Kafka's defaults.
+/// How a topic's partitions store what they are given. Kafka's topic settings, with the defaults of Kafka 4.
 ///
-/// Settings are checked when the topic is created, not before.
+/// What is set, by a setter, from properties, or by assigning another value to a field, is the topic's own; everything else
+/// is the broker's default ([`BrokerConfig::topic_defaults`](crate::BrokerConfig::topic_defaults())), also after that has
+/// become another. A setting is the topic's own even where it was set to what the default is.
+///
+/// Settings are checked when the topic is created or altered, not before.
 ///
 /// # Examples
 ///
@@ -43,8 +53,24 @@ pub struct TopicConfig {
     pub index_interval_bytes: u32,
     /// See [`max_message_bytes`](TopicConfig::max_message_bytes()).
     pub max_message_bytes: u32,
+    /// See [`compression`](TopicConfig::compression()).
+    pub compression: TopicCompression,
     /// See [`timestamp_type`](TopicConfig::timestamp_type()).
     pub timestamp_type: TimestampType,
+    /// See [`timestamp_before_max`](TopicConfig::timestamp_before_max()).
+    pub timestamp_before_max: Option<Duration>,
+    /// See [`timestamp_after_max`](TopicConfig::timestamp_after_max()).
+    pub timestamp_after_max: Option<Duration>,
+    /// See [`flush_messages`](TopicConfig::flush_messages()).
+    pub flush_messages: Option<u64>,
+    /// See [`flush_interval`](TopicConfig::flush_interval()).
+    pub flush_interval: Option<Duration>,
+    /// See [`preallocate`](TopicConfig::preallocate()).
+    pub preallocate: bool,
+    /// Kafka's names of the settings that are the topic's own.
+    pub(super) own: BTreeSet<&'static str>,
+    /// Names that were read from properties and mean nothing here.
+    pub(super) ignored: Vec<String>,
 }
 
 impl Default for TopicConfig {
@@ -56,7 +82,15 @@ impl Default for TopicConfig {
             segment_index_bytes: 10 << 20,
             index_interval_bytes: 4096,
             max_message_bytes: (1 << 20) + 12,
+            compression: TopicCompression::Producer,
             timestamp_type: TimestampType::Create,
+            timestamp_before_max: None,
+            timestamp_after_max: Some(Duration::from_secs(60 * 60)),
+            flush_messages: None,
+            flush_interval: None,
+            preallocate: false,
+            own: BTreeSet::new(),
+            ignored: Vec::new(),
         }
     }
 }
@@ -67,7 +101,7 @@ impl TopicConfig {
     #[must_use]
     pub fn segment_bytes(mut self, bytes: u32) -> TopicConfig {
         self.segment_bytes = bytes;
-        self
+        self.own("segment.bytes")
     }
 
     /// How long a segment is appended to, measured between the records' timestamps. At least 1 ms; 7 days by default.
@@ -75,7 +109,7 @@ impl TopicConfig {
     #[must_use]
     pub fn segment_age(mut self, age: Duration) -> TopicConfig {
         self.segment_age = age;
-        self
+        self.own("segment.ms")
     }
 
     /// The most by which `segment_age` is cut, at random for each segment, so that partitions do not all roll at once.
@@ -83,7 +117,7 @@ impl TopicConfig {
     #[must_use]
     pub fn segment_jitter(mut self, jitter: Duration) -> TopicConfig {
         self.segment_jitter = jitter;
-        self
+        self.own("segment.jitter.ms")
     }
 
     /// The largest size of each index file; a segment whose index is full is rolled. Bytes, at least 24; 10 MiB by
@@ -91,7 +125,7 @@ impl TopicConfig {
     #[must_use]
     pub fn segment_index_bytes(mut self, bytes: u32) -> TopicConfig {
         self.segment_index_bytes = bytes;
-        self
+        self.own("segment.index.bytes")
     }
 
     /// How many bytes of log lie between two index entries, at least: fewer find a batch sooner and take more memory. 4096
@@ -99,14 +133,22 @@ impl TopicConfig {
     #[must_use]
     pub fn index_interval_bytes(mut self, bytes: u32) -> TopicConfig {
         self.index_interval_bytes = bytes;
-        self
+        self.own("index.interval.bytes")
     }
 
     /// The largest batch, compressed, with its header of 61 bytes. 1048588 by default. Kafka's `max.message.bytes`.
     #[must_use]
     pub fn max_message_bytes(mut self, bytes: u32) -> TopicConfig {
         self.max_message_bytes = bytes;
-        self
+        self.own("max.message.bytes")
+    }
+
+    /// Whether batches stay compressed as whoever appends them says (the default), or are all stored in one codec.
+    /// Kafka's `compression.type`.
+    #[must_use]
+    pub fn compression(mut self, compression: TopicCompression) -> TopicConfig {
+        self.compression = compression;
+        self.own("compression.type")
     }
 
     /// Whether records keep the timestamp that their writer gave them (the default) or get the time of the append. Kafka's
@@ -114,6 +156,54 @@ impl TopicConfig {
     #[must_use]
     pub fn timestamp_type(mut self, timestamp_type: TimestampType) -> TopicConfig {
         self.timestamp_type = timestamp_type;
+        self.own("message.timestamp.type")
+    }
+
+    /// How far before the time of the append a record's own timestamp may lie; an append with an older one is refused.
+    /// No limit by default. A limit costs a look at every record of a batch that was encoded elsewhere. Without meaning where
+    /// records get the time of the append. Kafka's `message.timestamp.before.max.ms`.
+    #[must_use]
+    pub fn timestamp_before_max(mut self, limit: impl Into<Option<Duration>>) -> TopicConfig {
+        self.timestamp_before_max = limit.into();
+        self.own("message.timestamp.before.max.ms")
+    }
+
+    /// How far behind the time of the append a record's own timestamp may lie; an append with a later one is refused. One
+    /// hour by default, as since Kafka 4.0; `None` for no limit. Without meaning where records get the time of the append.
+    /// Kafka's `message.timestamp.after.max.ms`.
+    #[must_use]
+    pub fn timestamp_after_max(mut self, limit: impl Into<Option<Duration>>) -> TopicConfig {
+        self.timestamp_after_max = limit.into();
+        self.own("message.timestamp.after.max.ms")
+    }
+
+    /// After how many records since the last sync an append syncs before it returns, at least 1: with 1, every append is
+    /// durable. Never by default. Should that sync fail, the append has still happened: it is readable, the partition is
+    /// poisoned, and the next append says so. Kafka's `flush.messages`.
+    #[must_use]
+    pub fn flush_messages(mut self, count: impl Into<Option<u64>>) -> TopicConfig {
+        self.flush_messages = count.into();
+        self.own("flush.messages")
+    }
+
+    /// How long after an append, at most, it is synced in the background. Never by default, but for the checkpoint
+    /// ([`BrokerConfig::checkpoint_interval`](crate::BrokerConfig::checkpoint_interval())). Kafka's `flush.ms`.
+    #[must_use]
+    pub fn flush_interval(mut self, interval: impl Into<Option<Duration>>) -> TopicConfig {
+        self.flush_interval = interval.into();
+        self.own("flush.ms")
+    }
+
+    /// Whether a segment's file gets room for all of `segment_bytes` with its first append, rather than as it grows; what is
+    /// left of it is given back when the segment is full, and at a close. Off by default. Kafka's `preallocate`.
+    #[must_use]
+    pub fn preallocate(mut self, is_preallocated: bool) -> TopicConfig {
+        self.preallocate = is_preallocated;
+        self.own("preallocate")
+    }
+
+    fn own(mut self, name: &'static str) -> TopicConfig {
+        self.own.insert(name);
         self
     }
 
@@ -124,81 +214,18 @@ impl TopicConfig {
         check("index.interval.bytes", self.index_interval_bytes, 0, SEGMENT_BYTES_MAX)?;
         check("max.message.bytes", self.max_message_bytes, 0, SEGMENT_BYTES_MAX)?;
         check_millis("segment.ms", self.segment_age, 1)?;
-        check_millis("segment.jitter.ms", self.segment_jitter, 0)
-    }
-
-    /// The settings that differ from the defaults, by Kafka's names.
-    pub(crate) fn overrides(&self) -> Vec<(&'static str, String)> {
-        let default = TopicConfig::default().properties();
-        self.properties()
-            .into_iter()
-            .zip(default)
-            .filter(|(own, other)| own != other)
-            .map(|(own, _)| own)
-            .collect()
-    }
-
-    /// Every setting, by Kafka's name.
-    fn properties(&self) -> [(&'static str, String); 7] {
-        let timestamp_type = match self.timestamp_type {
-            TimestampType::Create => "CreateTime",
-            TimestampType::Append => "LogAppendTime",
-        };
-        [
-            ("segment.bytes", self.segment_bytes.to_string()),
-            ("segment.ms", self.segment_age.as_millis().to_string()),
-            ("segment.jitter.ms", self.segment_jitter.as_millis().to_string()),
-            ("segment.index.bytes", self.segment_index_bytes.to_string()),
-            ("index.interval.bytes", self.index_interval_bytes.to_string()),
-            ("max.message.bytes", self.max_message_bytes.to_string()),
-            ("message.timestamp.type", timestamp_type.to_owned()),
-        ]
-    }
-
-    /// Sets one setting by Kafka's name, from text.
-    pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<()> {
-        let millis = |setting| parse::<u64>(setting, value).map(Duration::from_millis);
-        match name {
-            "segment.bytes" => self.segment_bytes = parse("segment.bytes", value)?,
-            "segment.ms" => self.segment_age = millis("segment.ms")?,
-            "segment.jitter.ms" => self.segment_jitter = millis("segment.jitter.ms")?,
-            "segment.index.bytes" => self.segment_index_bytes = parse("segment.index.bytes", value)?,
-            "index.interval.bytes" => self.index_interval_bytes = parse("index.interval.bytes", value)?,
-            "max.message.bytes" => self.max_message_bytes = parse("max.message.bytes", value)?,
-            "message.timestamp.type" => {
-                self.timestamp_type = match value {
-                    "CreateTime" => TimestampType::Create,
-                    "LogAppendTime" => TimestampType::Append,
-                    _ => {
-                        let reason = "must be CreateTime or LogAppendTime".to_owned();
-                        let value = value.to_owned();
-                        return Err(Error::InvalidConfig {
-                            setting: "message.timestamp.type",
-                            value,
-                            reason,
-                        });
-                    }
-                }
-            }
-            _ => {
-                let reason = "no topic setting has this name".to_owned();
-                return Err(Error::InvalidConfig {
-                    setting: "topic setting",
-                    value: name.to_owned(),
-                    reason,
-                });
-            }
+        check_millis("segment.jitter.ms", self.segment_jitter, 0)?;
+        check_millis("message.timestamp.before.max.ms", self.timestamp_before_max.unwrap_or_default(), 0)?;
+        check_millis("message.timestamp.after.max.ms", self.timestamp_after_max.unwrap_or_default(), 0)?;
+        check_millis("flush.ms", self.flush_interval.unwrap_or_default(), 0)?;
+        if let Some(count) = self.flush_messages
+            && !(1..=i64::MAX.unsigned_abs()).contains(&count)
+        {
+            let (value, reason) = (count.to_string(), format!("must be 1 to {}", i64::MAX));
+            return Err(Error::InvalidConfig { setting: "flush.messages", value, reason });
         }
-        Ok(())
+        self.compression.validate()
     }
-}
-
-fn parse<N: std::str::FromStr>(setting: &'static str, value: &str) -> Result<N> {
-    value.parse().map_err(|_| Error::InvalidConfig {
-        setting,
-        value: value.to_owned(),
-        reason: "must be a whole number in range".to_owned(),
-    })
 }
 
 fn check(setting: &'static str, value: u32, minimum: u32, maximum: u32) -> Result<()> {
@@ -223,39 +250,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn defaults_are_valid_and_override_nothing() {
-        TopicConfig::default().validate().unwrap();
-        assert!(TopicConfig::default().overrides().is_empty());
-    }
-
-    #[test]
-    fn overrides_read_back() {
-        let config = TopicConfig::default()
-            .segment_bytes(4096)
-            .segment_age(Duration::from_secs(5))
-            .segment_jitter(Duration::from_millis(7))
-            .segment_index_bytes(240)
-            .index_interval_bytes(100)
-            .max_message_bytes(2000)
-            .timestamp_type(TimestampType::Append);
-        let overrides = config.overrides();
-        assert_eq!(overrides.len(), 7);
-        let mut read = TopicConfig::default();
-        for (name, value) in &overrides {
-            read.set(name, value).unwrap();
-        }
-        assert_eq!(read, config);
-    }
-
-    #[test]
     fn values_outside_their_bounds_are_named() {
         let refused = |config: TopicConfig| config.validate().unwrap_err().to_string();
+        let config = TopicConfig::default;
         assert_eq!(
-            refused(TopicConfig::default().segment_bytes(1023)),
+            refused(config().segment_bytes(1023)),
             "invalid value 1023 for segment.bytes: must be 1024 to 2147483647"
         );
-        assert!(refused(TopicConfig::default().segment_age(Duration::ZERO)).contains("segment.ms"));
-        assert!(refused(TopicConfig::default().segment_index_bytes(23)).contains("segment.index.bytes"));
-        assert!(refused(TopicConfig::default().segment_jitter(Duration::MAX)).contains("segment.jitter.ms"));
+        assert!(refused(config().segment_age(Duration::ZERO)).contains("segment.ms"));
+        assert!(refused(config().segment_index_bytes(23)).contains("segment.index.bytes"));
+        assert!(refused(config().segment_jitter(Duration::MAX)).contains("segment.jitter.ms"));
+        assert!(refused(config().timestamp_before_max(Duration::MAX)).contains(".before.max.ms"));
+        assert!(refused(config().timestamp_after_max(Duration::MAX)).contains(".after.max.ms"));
+        assert!(refused(config().flush_interval(Duration::MAX)).contains("flush.ms"));
+        assert!(refused(config().flush_messages(0)).contains("flush.messages: must be 1 to"));
+        assert!(refused(config().flush_messages(u64::MAX)).contains("flush.messages: must be 1 to"));
     }
 }

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::checkpoint_file::{self, OffsetsByPartition};
 use super::clean_marker::CleanMarker;
+use super::config::TopicConfig;
 use super::due::{Checkpointed, DueCheckpoints};
 use super::durable_slots::{self, DurableSlots};
 use super::meta_properties::{self, Meta};
@@ -36,6 +37,8 @@ pub(crate) struct LogDirConfig {
     pub(crate) checkpoint_bytes: u64,
     /// How sealed segments are read.
     pub(crate) sealed_access: Access,
+    /// The settings of every topic, as far as it has none of its own.
+    pub(crate) topic_defaults: TopicConfig,
 }
 
 /// What the log directories of one broker share.
@@ -371,6 +374,7 @@ mod tests {
             checkpoint_interval: Duration::from_secs(60),
             checkpoint_bytes: 1 << 20,
             sealed_access: Access::Map,
+            topic_defaults: TopicConfig::default(),
         };
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0)));
         let files = OpenFiles::new(Arc::new(storage.clone()), 8);

@@ -163,6 +163,10 @@ impl Reader<'_> {
                 return Some(Err(error.to_string()));
             }
         }
+        if let Some(name) = config.ignored().first() {
+            // A newer version's: writing the record again would lose it.
+            return Some(Err(format!("this version cannot do {name}")));
+        }
         let is_deleting = match (state, created.cmp(&count_of(&directories))) {
             (CREATING, Ordering::Less) | (CREATED, Ordering::Equal) => false,
             (DELETING, Ordering::Less | Ordering::Equal) => true,

@@ -28,7 +28,9 @@ impl Catalog {
         let NewTopic { name, partitions, config } = new;
         name::check(&name)?;
         check_count(&name, partitions)?;
+        let config = config.with_assigned();
         config.validate()?;
+        let config = config.over(&self.dirs.first().config.topic_defaults);
         let change = self.change(&name)?;
         self.check_free(&name)?;
         self.clear_leftovers(&name)?;

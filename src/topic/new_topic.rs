@@ -36,7 +36,8 @@ impl NewTopic {
         self
     }
 
-    /// How its partitions store what they are given.
+    /// How its partitions store what they are given. What the config does not set follows the broker's defaults
+    /// ([`BrokerConfig::topic_defaults`](crate::BrokerConfig::topic_defaults())).
     #[must_use]
     pub fn config(mut self, config: TopicConfig) -> NewTopic {
         self.config = config;

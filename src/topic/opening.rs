@@ -62,7 +62,7 @@ impl Catalog {
         }
         let (mut topics, mut leftovers) = (Topics::new(), BTreeMap::new());
         let Replayed { topics: records, next_producer_id } = replay(&log)?;
-        for (name, record) in records {
+        for (name, mut record) in records {
             if record.is_deleting {
                 if let Err(error) = finish_deletion(dirs, &log, &name, &record) {
                     ::log::warn!("topic {name} is deleted, but is still there: {}", Chain(&error));
@@ -70,6 +70,7 @@ impl Catalog {
                 }
                 continue;
             }
+            record.config = record.config.over(&dirs.first().config.topic_defaults);
             let entry = open_topic(dirs, &log, &name, record, &mut report)?;
             topics.insert(name, Arc::new(entry));
         }
