@@ -209,6 +209,19 @@ pub enum Error {
         reason: String,
     },
 
+    /// A record's timestamp lies too far from the time of its append.
+    #[error("timestamp {timestamp} is farther from the append, at {now}, than {setting}, {} ms", .limit.as_millis())]
+    TimestampOutOfBounds {
+        /// The record's timestamp.
+        timestamp: Timestamp,
+        /// The time of the append.
+        now: Timestamp,
+        /// `message.timestamp.before.max.ms` or `message.timestamp.after.max.ms`.
+        setting: &'static str,
+        /// The topic's limit.
+        limit: Duration,
+    },
+
     /// A batch, or a record alone in its batch, is over `max.message.bytes`.
     #[error("a batch of {bytes} bytes is over max.message.bytes, {limit}")]
     BatchTooLarge {
@@ -534,7 +547,7 @@ impl Error {
             Error::DeliveryFailed { source, .. } => return source.kafka_code(),
             Error::InvalidTopicName { .. } | Error::TopicNameCollision { .. } => 17,
             Error::AppendTooLarge { .. } => 18,
-            Error::InvalidTimestamp { .. } => 32,
+            Error::InvalidTimestamp { .. } | Error::TimestampOutOfBounds { .. } => 32,
             Error::TopicExists { .. } => 36,
             Error::InvalidPartitionCount { .. }
             | Error::InvalidPartition { .. }

@@ -67,6 +67,8 @@ static SETTINGS: Settings<BrokerConfig> = Settings {
         topic_default!("log.flush.interval.ms", "flush.ms"),
         topic_default!("message.max.bytes", "max.message.bytes"),
         topic_default!("compression.type", "compression.type"),
+        topic_default!("compression.gzip.level", "compression.gzip.level"),
+        topic_default!("compression.zstd.level", "compression.zstd.level"),
         topic_default!("log.message.timestamp.type", "message.timestamp.type"),
         topic_default!("log.message.timestamp.before.max.ms", "message.timestamp.before.max.ms"),
         topic_default!("log.message.timestamp.after.max.ms", "message.timestamp.after.max.ms"),
@@ -80,7 +82,7 @@ const IGNORED: &[&str] = &[
     // Where things are is said to the builder.
     "log.dir",
     "log.dirs",
-    // Deleting and compacting.
+    // Of deleting and compacting, which nothing here does yet.
     "log.cleaner.backoff.ms",
     "log.cleaner.dedupe.buffer.size",
     "log.cleaner.delete.retention.ms",
@@ -108,9 +110,7 @@ const IGNORED: &[&str] = &[
     // Threads and hooks of a server.
     "alter.config.policy.class.name",
     "background.threads",
-    "compression.gzip.level",
     "compression.lz4.level",
-    "compression.zstd.level",
     "create.topic.policy.class.name",
     "log.dir.failure.timeout.ms",
     "log.message.downconversion.enable",

@@ -4,18 +4,23 @@
 //! epoch (both outside the CRC) and go out in positional writes, to one segment. Readers see all of an append or
 //! nothing of it. An append that fails is undone: what was stored before stays, and the next one may succeed.
 //!
+//! A topic may ask for a sync after so many records or so long (`flush.rs`): that is no part of the append, which has
+//! happened whatever comes of it.
+//!
 //! After a crash, an append that was not yet synced may be there in part: whole batches, from its first on.
 
 use std::time::Duration;
 
+use super::config::TopicConfig;
 use super::due::Checkpointed;
 use super::encode;
+use super::head_room::RoomPolicy;
 use super::partition_log::Log;
 use super::roll::{self, Incoming};
 use super::writer::{Appended, Writer, draw_jitter};
 use crate::error::{Chain, Error, Result};
 use crate::offset::{Offset, Timestamp};
-use crate::record::{Compression, EncodedBatch, Record, TimestampType};
+use crate::record::{Compression, EncodedBatch, Record};
 use crate::segment::LogSegment;
 use crate::sync::{Acquire, Arc, Relaxed, Release};
 
@@ -28,42 +33,48 @@ impl Log {
             return Ok(Appended { start: end, end });
         }
         let now = self.dir.clock.wall();
-        let mut batches = encode::encode(&self.name, &self.config, records, compression, now)?;
-        let appended = self.append_encoded(&mut batches, now);
+        let config = self.config.load();
+        let mut batches = encode::encode(&self.name, &config, records, compression, now)?;
+        let appended = self.append_encoded(&mut batches, &config, now);
         batches.into_iter().for_each(encode::recycle);
         appended
     }
 
-    /// Appends batches that are already encoded: all of them or none. They are stamped with the time of the append where the
-    /// topic says so. After a failure they can be appended again.
+    /// Appends batches that are already encoded: all of them or none. Where the topic says so, they are compressed anew in
+    /// the topic's codec, and stamped with the time of the append. After a failure they can be appended again.
     pub(crate) fn append_batches(&self, batches: &mut [EncodedBatch]) -> Result<Appended> {
         self.check_usable()?;
         let now = self.dir.clock.wall();
-        let mut append_bytes = 0;
-        for batch in batches.iter_mut() {
-            if self.config.timestamp_type == TimestampType::Append {
-                batch.stamp_append_time(now);
-            }
-            encode::check_sizes(batch.bytes().len() as u64, &mut append_bytes, &self.config)?;
-        }
-        self.append_encoded(batches, now)
+        let config = self.config.load();
+        encode::adapt(batches, &config, now)?;
+        self.append_encoded(batches, &config, now)
     }
 
     /// How large a batch of this codec may be before compression, so that it surely fits `max.message.bytes`.
     pub(crate) fn batch_bytes_max(&self, compression: Compression) -> usize {
-        encode::fitting_bytes(&self.config, compression)
+        let config = self.config.load();
+        let stored = config.compression.stored(compression);
+        encode::fitting_bytes(&config, compression).min(encode::fitting_bytes(&config, stored))
     }
 
-    fn append_encoded(&self, batches: &mut [EncodedBatch], now: Timestamp) -> Result<Appended> {
+    fn append_encoded(
+        &self,
+        batches: &mut [EncodedBatch],
+        config: &TopicConfig,
+        now: Timestamp,
+    ) -> Result<Appended> {
         // Before the lock, because it syncs the directory, once per open.
         self.dir.marker.remove()?;
         let mut writer = self.writer.lock();
         self.check_usable()?;
-        let result = self.append_locked(&mut writer, batches, now);
+        let result = self.append_locked(&mut writer, batches, config, now);
         drop(writer);
         match &result {
-            // Without the lock, because waking somebody takes longer than an append.
-            Ok(_) => self.watchers().tell(),
+            // Without the lock, because waking somebody takes longer than an append, and a sync far longer.
+            Ok(appended) => {
+                self.watchers().tell();
+                self.flush_after(appended, config);
+            }
             Err(_) => self.counters.append_failures.bump(),
         }
         result
@@ -73,21 +84,26 @@ impl Log {
         &self,
         writer: &mut Writer,
         batches: &mut [EncodedBatch],
+        config: &TopicConfig,
         now: Timestamp,
     ) -> Result<Appended> {
-        writer.make_ready(&self.config)?;
+        writer.make_ready(config)?;
         let start = self.end();
         let incoming = incoming(batches, start)?;
-        if roll::is_due(&writer.state(&self.config), &incoming, now, &self.config) {
-            self.roll(writer, start, now)?;
+        if roll::is_due(&writer.state(config), &incoming, now, config) {
+            self.roll(writer, start, config, now)?;
         }
         let mut base = start;
         for batch in batches.iter_mut() {
             batch.stamp(base, writer.epoch);
             base = batch.header().next_offset();
         }
-        let zeroed = self.sync_is_wanted.swap(false, Relaxed);
-        let end = writer.write(batches, zeroed, u64::from(self.config.segment_bytes))?;
+        let room = RoomPolicy {
+            is_zeroed: self.sync_is_wanted.swap(false, Relaxed),
+            is_preallocated: config.preallocate,
+            bytes_max: u64::from(config.segment_bytes),
+        };
+        let end = writer.write(batches, room)?;
         self.publish_end(end.offset);
         let records = end.offset.delta_from(start).unwrap_or(0);
         self.counters.records_appended.add(records);
@@ -111,7 +127,7 @@ impl Log {
     }
 
     /// Seals the active segment and begins a new one at `base`. On failure nothing has changed.
-    fn roll(&self, writer: &mut Writer, base: Offset, now: Timestamp) -> Result<()> {
+    fn roll(&self, writer: &mut Writer, base: Offset, config: &TopicConfig, now: Timestamp) -> Result<()> {
         let fresh = Arc::new(LogSegment::create(&self.dir.files, &self.path, base)?);
         if let Some(index) = writer.index.as_mut() {
             index.note_time();
@@ -125,8 +141,8 @@ impl Log {
         self.dir_is_unsynced.store(true, Release);
         self.unsynced.lock().push(full);
         self.segments.store(Arc::new(self.segments.load().rolled(sealed, Arc::clone(&fresh))));
-        let jitter = draw_jitter(&self.config, &mut self.dir.random.lock());
-        writer.begin(fresh, self.config.index_interval_bytes, now, jitter);
+        let jitter = draw_jitter(config, &mut self.dir.random.lock());
+        writer.begin(fresh, config.index_interval_bytes, now, jitter);
         self.counters.segments_rolled.bump();
         self.request_checkpoint(Duration::ZERO);
         Ok(())

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::topic_compression::TopicCompression;
 use crate::error::{Error, Result};
-use crate::record::TimestampType;
+use crate::record::{Compression, TimestampType};
 
 /// The smallest `segment.bytes` that is accepted.
 const SEGMENT_BYTES_MIN: u32 = 1 << 10;
@@ -55,6 +55,10 @@ pub struct TopicConfig {
     pub max_message_bytes: u32,
     /// See [`compression`](TopicConfig::compression()).
     pub compression: TopicCompression,
+    /// See [`gzip_level`](TopicConfig::gzip_level()).
+    pub gzip_level: i32,
+    /// See [`zstd_level`](TopicConfig::zstd_level()).
+    pub zstd_level: i32,
     /// See [`timestamp_type`](TopicConfig::timestamp_type()).
     pub timestamp_type: TimestampType,
     /// See [`timestamp_before_max`](TopicConfig::timestamp_before_max()).
@@ -83,6 +87,8 @@ impl Default for TopicConfig {
             index_interval_bytes: 4096,
             max_message_bytes: (1 << 20) + 12,
             compression: TopicCompression::Producer,
+            gzip_level: -1,
+            zstd_level: 3,
             timestamp_type: TimestampType::Create,
             timestamp_before_max: None,
             timestamp_after_max: Some(Duration::from_secs(60 * 60)),
@@ -149,6 +155,22 @@ impl TopicConfig {
     pub fn compression(mut self, compression: TopicCompression) -> TopicConfig {
         self.compression = compression;
         self.own("compression.type")
+    }
+
+    /// How hard gzip tries where the topic's codec is gzip: 1 to 9, or -1 (the default) for gzip's own default. A batch that
+    /// comes in gzip already stays as it is. Kafka's `compression.gzip.level`.
+    #[must_use]
+    pub fn gzip_level(mut self, level: i32) -> TopicConfig {
+        self.gzip_level = level;
+        self.own("compression.gzip.level")
+    }
+
+    /// How hard zstd tries where the topic's codec is zstd: -131072 to 22; 3 by default. A batch that comes in zstd already
+    /// stays as it is. Kafka's `compression.zstd.level`.
+    #[must_use]
+    pub fn zstd_level(mut self, level: i32) -> TopicConfig {
+        self.zstd_level = level;
+        self.own("compression.zstd.level")
     }
 
     /// Whether records keep the timestamp that their writer gave them (the default) or get the time of the append. Kafka's
@@ -224,7 +246,18 @@ impl TopicConfig {
             let (value, reason) = (count.to_string(), format!("must be 1 to {}", i64::MAX));
             return Err(Error::InvalidConfig { setting: "flush.messages", value, reason });
         }
+        Compression::Gzip.check_level(self.gzip_level)?;
+        Compression::Zstd.check_level(self.zstd_level)?;
         self.compression.validate()
+    }
+
+    /// The level of the topic's codec, if it has one and its codec has levels.
+    pub(super) fn compression_level(&self) -> Option<i32> {
+        match self.compression {
+            TopicCompression::Codec(Compression::Gzip) => Some(self.gzip_level),
+            TopicCompression::Codec(Compression::Zstd) => Some(self.zstd_level),
+            TopicCompression::Codec(_) | TopicCompression::Producer => None,
+        }
     }
 }
 
@@ -262,6 +295,8 @@ mod tests {
         assert!(refused(config().segment_jitter(Duration::MAX)).contains("segment.jitter.ms"));
         assert!(refused(config().timestamp_before_max(Duration::MAX)).contains(".before.max.ms"));
         assert!(refused(config().timestamp_after_max(Duration::MAX)).contains(".after.max.ms"));
+        assert!(refused(config().gzip_level(0)).contains("compression.gzip.level"));
+        assert!(refused(config().zstd_level(23)).contains("compression.zstd.level"));
         assert!(refused(config().flush_interval(Duration::MAX)).contains("flush.ms"));
         assert!(refused(config().flush_messages(0)).contains("flush.messages: must be 1 to"));
         assert!(refused(config().flush_messages(u64::MAX)).contains("flush.messages: must be 1 to"));

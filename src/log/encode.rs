@@ -5,16 +5,17 @@
 //! the call; a few of them go out in each write.
 
 use super::config::TopicConfig;
+use super::timestamp_limits::TimestampLimits;
 use crate::error::{Error, Result};
 use crate::offset::{Timestamp, TopicPartition};
-use crate::record::{BatchBuilder, Compression, EncodedBatch, Record, spare};
+use crate::record::{BatchBuilder, Compression, EncodedBatch, Record, TimestampType, spare};
 
 /// The size at which a batch is closed, uncompressed.
 const BATCH_BYTES: usize = 64 << 10;
 /// What a codec may add to any input: headers and checksums.
 const GROWTH_BYTES: usize = 64;
 
-/// Encodes `records` for a partition; those without a timestamp get `now`.
+/// Encodes `records` for a partition, in the topic's codec if it has one; those without a timestamp get `now`.
 pub(crate) fn encode(
     name: &TopicPartition,
     config: &TopicConfig,
@@ -22,14 +23,19 @@ pub(crate) fn encode(
     compression: Compression,
     now: Timestamp,
 ) -> Result<Vec<EncodedBatch>> {
+    let compression = config.compression.stored(compression);
+    let limits = TimestampLimits::at(now, config);
     let bytes_max = BATCH_BYTES.min(fitting_bytes(config, compression));
-    let begin =
-        || BatchBuilder::with_buffer(compression, spare::take()).timestamp_type(config.timestamp_type);
+    let begin = || {
+        let builder = BatchBuilder::with_buffer(compression, spare::take());
+        builder.timestamp_type(config.timestamp_type).compression_level(config.compression_level())
+    };
     let mut batches = Vec::with_capacity(1);
     let mut builder = begin();
     let mut bytes = 0;
     for record in records {
         check_place(name, record)?;
+        record.own_timestamp().map_or(Ok(()), |timestamp| limits.check(timestamp))?;
         if !builder.append_within(record, now, bytes_max)? {
             let full = std::mem::replace(&mut builder, begin());
             batches.push(finish(full, config, &mut bytes)?);
@@ -62,6 +68,26 @@ fn finish(builder: BatchBuilder, config: &TopicConfig, append_bytes: &mut u64) -
     let bytes = batch.bytes().len() as u64;
     check_sizes(bytes, append_bytes, config)?;
     Ok(batch)
+}
+
+/// Checks batches that were encoded elsewhere, and makes of them what the topic stores.
+pub(crate) fn adapt(batches: &mut [EncodedBatch], config: &TopicConfig, now: Timestamp) -> Result<()> {
+    let limits = TimestampLimits::at(now, config);
+    let mut append_bytes = 0;
+    for batch in batches {
+        // What was sent must fit, and so must what is stored.
+        check_sizes(batch.bytes().len() as u64, &mut 0, config)?;
+        limits.check_batch(batch)?;
+        if config.timestamp_type == TimestampType::Append {
+            batch.stamp_append_time(now);
+        }
+        let codec = config.compression.stored(batch.compression());
+        if codec != batch.compression() {
+            *batch = batch.recompressed(codec, config.compression_level())?;
+        }
+        check_sizes(batch.bytes().len() as u64, &mut append_bytes, config)?;
+    }
+    Ok(())
 }
 
 /// Refuses a batch over `max.message.bytes`, and an append that it takes over `segment.bytes`.

@@ -4,6 +4,8 @@
 //! have been written before takes half the time. So room is made ahead: none before the first append, then doubling from
 //! 64 KiB to 16 MiB, and filled with zeros rather than only set aside while syncs are being asked for.
 //!
+//! A topic may ask for all of a segment's room at once, with the first append to it: it is set aside, not zeroed.
+//!
 //! A crash leaves zeros behind the last batch, which is how a log ends.
 
 use crate::error::{Error, Result};
@@ -18,6 +20,17 @@ pub(crate) struct HeadRoom {
     /// Everything from the log's end to here reads as zeros.
     prepared: u64,
     step: u64,
+}
+
+/// How room is to be made.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RoomPolicy {
+    /// By writing zeros: room that a sync is fast in.
+    pub(crate) is_zeroed: bool,
+    /// All of it at once.
+    pub(crate) is_preallocated: bool,
+    /// Not past this byte, unless more is needed.
+    pub(crate) bytes_max: u64,
 }
 
 impl HeadRoom {
@@ -35,21 +48,18 @@ impl HeadRoom {
         self.prepared
     }
 
-    /// Makes room up to byte `needed` and some more, though not past `bytes_max`; `zeroed`: by writing zeros.
+    /// Makes room up to byte `needed` and some more.
     ///
     /// Where the disk is too full for more it asks for just what is needed, and where the file system cannot set
     /// space aside, the write itself will grow the file.
-    pub(crate) fn make(
-        &mut self,
-        file: &FileHandle,
-        needed: u64,
-        bytes_max: u64,
-        zeroed: bool,
-    ) -> Result<()> {
+    pub(crate) fn make(&mut self, file: &FileHandle, needed: u64, policy: RoomPolicy) -> Result<()> {
         if needed <= self.prepared {
             return Ok(());
         }
-        let wanted = needed.max((self.prepared + self.step).min(bytes_max));
+        let RoomPolicy { is_zeroed, is_preallocated, bytes_max } = policy;
+        let step = if is_preallocated { bytes_max } else { self.step };
+        let wanted = needed.max(self.prepared.saturating_add(step).min(bytes_max));
+        let zeroed = is_zeroed && !is_preallocated;
         // What was made before the disk was full is given back, or nobody would trim it. Where that fails, it is zeros.
         let attempt = |until| {
             prepare(file, self.prepared..until, zeroed).inspect_err(|_| {

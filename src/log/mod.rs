@@ -11,6 +11,8 @@ mod due;
 mod durable_slots;
 mod encode;
 mod epochs;
+mod flush;
+mod flush_timer;
 mod group_commit;
 mod head_room;
 mod log_dir;
@@ -26,6 +28,7 @@ mod report;
 mod roll;
 mod segments;
 mod sync_round;
+mod timestamp_limits;
 mod topic_compression;
 mod writer;
 

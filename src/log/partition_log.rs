@@ -3,7 +3,7 @@
 //! One writer at a time, and any number of readers that wait for nobody. The writer publishes the end offset after the
 //! bytes are there; a reader loads the end first, then the list of segments, and so never looks for what is not.
 //!
-//! Lock order: `checkpointing` → writer → `unsynced`. A sync round holds none of them.
+//! Lock order: `checkpointing` → writer → `unsynced`; the flush timer's is a leaf. A sync round holds none of them.
 //!
 //! Invariants: start ≤ durable ≤ end; durable and end never go back while the log is open.
 
@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::config::TopicConfig;
 use super::due::Checkpointed;
 use super::durable_slots::DurableSlot;
+use super::flush_timer::FlushTimer;
 use super::group_commit::GroupCommit;
 use super::log_dir::LogDir;
 use super::segments::SegmentList;
@@ -31,7 +32,8 @@ use crate::sync::{
 pub(crate) struct Log {
     pub(super) name: TopicPartition,
     pub(super) path: PathBuf,
-    pub(super) config: TopicConfig,
+    /// The settings in force. An append works by those that it finds when it begins.
+    pub(super) config: ArcSwap<TopicConfig>,
     pub(super) dir: Arc<LogDir>,
     /// The log itself, for those who are told of it.
     pub(super) this: Weak<Log>,
@@ -49,6 +51,8 @@ pub(crate) struct Log {
     pub(super) sync_is_wanted: AtomicBool,
     /// Held during a checkpoint, over its syncs: one at a time.
     pub(super) checkpointing: Mutex<()>,
+    /// When the oldest unsynced append is due by `flush.ms`.
+    pub(super) flush_timer: FlushTimer,
     pub(super) slot: DurableSlot,
     pub(super) poison: OnceLock<Arc<Error>>,
     pub(super) is_closed: AtomicBool,
@@ -91,7 +95,7 @@ impl Log {
         Arc::new_cyclic(|this| Log {
             path: dir.partition_path(&name),
             name,
-            config,
+            config: ArcSwap::from_pointee(config),
             dir: Arc::clone(dir),
             this: Weak::clone(this),
             segments: ArcSwap::from_pointee(SegmentList::new(sealed, active)),
@@ -104,6 +108,7 @@ impl Log {
             dir_is_unsynced: AtomicBool::new(false),
             sync_is_wanted: AtomicBool::new(false),
             checkpointing: Mutex::default(),
+            flush_timer: FlushTimer::default(),
             slot,
             poison: OnceLock::new(),
             is_closed: AtomicBool::new(false),

@@ -58,6 +58,20 @@ static SETTINGS: Settings<TopicConfig> = Settings {
             },
         },
         Setting {
+            name: "compression.gzip.level",
+            read: |config| Some(config.gzip_level.to_string()),
+            write: |config, value| {
+                let level = whole(value, -1..=9).ok().filter(|&level| level != 0);
+                config.gzip_level = level.ok_or("must be -1 or 1 to 9")?;
+                Ok(())
+            },
+        },
+        Setting {
+            name: "compression.zstd.level",
+            read: |config| Some(config.zstd_level.to_string()),
+            write: |config, value| whole(value, -131_072..=22).map(|level| config.zstd_level = level),
+        },
+        Setting {
             name: "message.timestamp.type",
             read: |config| choice_text(&config.timestamp_type, &TIMESTAMP_TYPES),
             write: |config, value| {
@@ -102,11 +116,8 @@ static SETTINGS: Settings<TopicConfig> = Settings {
         },
     ],
     ignored: &[
-        // Not built yet.
+        // Of deleting and compacting, which nothing here does yet.
         "cleanup.policy",
-        "compression.gzip.level",
-        "compression.lz4.level",
-        "compression.zstd.level",
         "delete.retention.ms",
         "file.delete.delay.ms",
         "max.compaction.lag.ms",
@@ -124,6 +135,8 @@ static SETTINGS: Settings<TopicConfig> = Settings {
         "local.retention.ms",
         "remote.log.*",
         "remote.storage.enable",
+        // Our lz4 has no levels.
+        "compression.lz4.level",
         // Gone since Kafka 4.0.
         "message.downconversion.enable",
         "message.format.version",
@@ -213,9 +226,8 @@ impl TopicConfig {
     /// As it was handed in by the user: what was assigned to a field, and is not Kafka's default, is the topic's own too.
     pub(crate) fn with_assigned(mut self) -> TopicConfig {
         let default = TopicConfig::default().to_properties();
-        let assigned =
-            self.to_properties().into_iter().zip(default).filter(|(value, default)| value != default);
-        self.own.extend(assigned.map(|((name, _), _)| name));
+        let assigned = self.to_properties().into_iter().filter(|property| !default.contains(property));
+        self.own.extend(assigned.map(|(name, _)| name));
         self
     }
 
@@ -261,6 +273,8 @@ mod tests {
             .index_interval_bytes(100)
             .max_message_bytes(2000)
             .compression(TopicCompression::Codec(Compression::None))
+            .gzip_level(4)
+            .zstd_level(-5)
             .timestamp_type(TimestampType::Append)
             .timestamp_before_max(Duration::from_millis(8))
             .timestamp_after_max(None)
@@ -307,8 +321,7 @@ mod tests {
 
     #[test]
     fn an_assignment_is_an_override_as_well() {
-        let mut config = TopicConfig::default();
-        config.flush_messages = Some(3);
+        let config = TopicConfig { flush_messages: Some(3), ..TopicConfig::default() };
         assert_eq!(config.with_assigned().overrides(), [("flush.messages", "3".to_owned())]);
     }
 }

@@ -8,7 +8,7 @@ use std::io::IoSlice;
 use std::time::Duration;
 
 use super::config::TopicConfig;
-use super::head_room::HeadRoom;
+use super::head_room::{HeadRoom, RoomPolicy};
 use super::roll::ActiveState;
 use crate::error::Result;
 use crate::offset::{LeaderEpoch, Offset, Timestamp};
@@ -97,17 +97,12 @@ impl Writer {
         }
     }
 
-    /// Writes batches that have been stamped, and publishes them in the segment. `zeroed`: make room that a sync is fast in.
-    pub(crate) fn write(
-        &mut self,
-        batches: &[EncodedBatch],
-        zeroed: bool,
-        bytes_max: u64,
-    ) -> Result<SegmentEnd> {
+    /// Writes batches that have been stamped, and publishes them in the segment.
+    pub(crate) fn write(&mut self, batches: &[EncodedBatch], policy: RoomPolicy) -> Result<SegmentEnd> {
         let start = self.active.end().position;
         let bytes: u64 = batches.iter().map(|batch| batch.bytes().len() as u64).sum();
         let file = self.active.log();
-        self.room.make(file, start + bytes, bytes_max, zeroed)?;
+        self.room.make(file, start + bytes, policy)?;
         // Until it is known to be whole; also where the storage panics.
         self.is_dirty = true;
         if let Err(error) = write_all(file, start, batches) {

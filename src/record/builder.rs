@@ -19,7 +19,7 @@
 use crate::error::{Error, Result};
 use crate::offset::Timestamp;
 use crate::record::compression::Compression;
-use crate::record::encoded::EncodedBatch;
+use crate::record::encoded::{EncodedBatch, compressed};
 use crate::record::header::{BATCH_HEADER_BYTES, BatchHeader, TimestampType};
 use crate::record::record::Record;
 use crate::record::spare;
@@ -227,7 +227,7 @@ impl BatchBuilder {
             }
             codec => {
                 let compressed =
-                    compress(codec, level, memory.get(BATCH_HEADER_BYTES..filled).unwrap_or_default())?;
+                    compressed(codec, level, memory.get(BATCH_HEADER_BYTES..filled).unwrap_or_default())?;
                 spare::give(memory);
                 compressed
             }
@@ -311,18 +311,6 @@ fn put_field(room: &mut &mut [u8], field: Option<&[u8]>) {
     if let Some(place) = room.split_off_mut(..bytes.len()) {
         place.copy_from_slice(bytes);
     }
-}
-
-/// A batch of these records, compressed, with room for the header, in a buffer of just that size: it may wait long for its
-/// append. What a codec needs at worst is more than the records take, so it works in a spare buffer.
-fn compress(codec: Compression, level: Option<i32>, records: &[u8]) -> Result<Vec<u8>> {
-    let mut room = spare::take();
-    let bytes = codec.compress(level, records, &mut room)?;
-    let mut batch = Vec::with_capacity(BATCH_HEADER_BYTES + bytes);
-    batch.resize(BATCH_HEADER_BYTES, 0);
-    batch.extend_from_slice(room.get(..bytes).unwrap_or_default());
-    spare::give(room);
-    Ok(batch)
 }
 
 /// Why a record does not fit: one of its fields is too large, or all of them together are.

@@ -9,13 +9,19 @@
 //! Invariants: the bytes are one whole valid batch that a producer may send, its offsets without gaps, and the header is what
 //! they begin with.
 
+use std::ops::Deref;
+
 use crate::error::{Corruption, Error, Result};
 use crate::offset::{LeaderEpoch, Offset, Timestamp};
 use crate::record::batch::RecordBatch;
 use crate::record::compression::Compression;
 use crate::record::header::{BATCH_HEADER_BYTES, BatchHeader, TimestampType};
 use crate::record::records::check_records;
+use crate::record::spare;
 use crate::storage::Slice;
+
+/// How Kafka's formats say that a record has no timestamp.
+const NO_TIMESTAMP: i64 = -1;
 
 /// A batch in Kafka's format, as [`BatchBuilder`](crate::BatchBuilder) makes it, or as another implementation did.
 ///
@@ -132,12 +138,53 @@ impl EncodedBatch {
         self.header.seal(&mut self.bytes);
     }
 
+    /// How the records are compressed.
+    pub(crate) fn compression(&self) -> Compression {
+        self.header.compression()
+    }
+
+    /// The same batch in another codec: the same records, producer, sequence and times. The level is one that was checked.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::CodecDisabled`] for a codec that is not built in, [`Error::InvalidBatch`] where the records decompress to more
+    /// than [`DECOMPRESSED_BYTES_MAX`](RecordBatch::DECOMPRESSED_BYTES_MAX).
+    pub(crate) fn recompressed(&self, codec: Compression, level: Option<i32>) -> Result<EncodedBatch> {
+        let mut header = self.header;
+        let batch = compressed(codec, level, &decompressed(&header, &self.bytes)?)?;
+        header.set_compression(codec);
+        Ok(EncodedBatch::seal(header, batch))
+    }
+
+    /// The earliest of the records' own timestamps; `None` where no record has one. Looks at every record.
+    pub(crate) fn smallest_timestamp(&self) -> Result<Option<Timestamp>> {
+        let mut smallest: Option<Timestamp> = None;
+        visit_timestamps(&self.header, &self.bytes, |timestamp| {
+            if timestamp.as_millis() != NO_TIMESTAMP {
+                smallest = Some(smallest.map_or(timestamp, |smallest| smallest.min(timestamp)));
+            }
+        })?;
+        Ok(smallest)
+    }
+
     /// Makes `now` the time of all its records, and computes the CRC anew.
     pub(crate) fn stamp_append_time(&mut self, now: Timestamp) {
         self.header.set_timestamp_type(TimestampType::Append);
         self.header.max_timestamp = now.as_millis();
         self.header.seal(&mut self.bytes);
     }
+}
+
+/// A batch of these records, compressed, with room for the header, in a buffer of just that size: it may wait long for its
+/// append. What a codec needs at worst is more than the records take, so it works in a spare buffer.
+pub(super) fn compressed(codec: Compression, level: Option<i32>, records: &[u8]) -> Result<Vec<u8>> {
+    let mut room = spare::take();
+    let bytes = codec.compress(level, records, &mut room)?;
+    let mut batch = Vec::with_capacity(BATCH_HEADER_BYTES + bytes);
+    batch.resize(BATCH_HEADER_BYTES, 0);
+    batch.extend_from_slice(room.get(..bytes).unwrap_or_default());
+    spare::give(room);
+    Ok(batch)
 }
 
 /// The header of exactly one batch, undamaged, that a producer may send.
@@ -150,18 +197,41 @@ fn check_header(batch: &[u8]) -> Result<BatchHeader, Corruption> {
 
 /// Checks all records of a batch, and says which of their own timestamps is the largest.
 fn largest_timestamp(header: &BatchHeader, batch: &[u8]) -> Result<i64> {
-    let stored = batch.get(BATCH_HEADER_BYTES..).unwrap_or_default();
-    let decompressed: Slice;
-    let records = match header.compression() {
-        Compression::None => stored,
-        codec => {
-            decompressed = codec.decompress(stored, RecordBatch::DECOMPRESSED_BYTES_MAX)?;
-            &decompressed
-        }
-    };
     let mut largest = i64::MIN;
-    // Offset deltas that rise from 0 or more to at most the last, and are as many as that allows, leave no gap.
-    check_records(header, records, |record, _| largest = largest.max(record.timestamp().as_millis()))
-        .map_err(|source| Error::InvalidBatch { source })?;
+    visit_timestamps(header, batch, |timestamp| largest = largest.max(timestamp.as_millis()))?;
     Ok(largest)
+}
+
+/// Checks all records of a batch, and shows the timestamp of each.
+fn visit_timestamps(header: &BatchHeader, batch: &[u8], mut visit: impl FnMut(Timestamp)) -> Result<()> {
+    let records = decompressed(header, batch)?;
+    // Offset deltas that rise from 0 or more to at most the last, and are as many as that allows, leave no gap.
+    check_records(header, &records, |record, _| visit(record.timestamp()))
+        .map_err(|source| Error::InvalidBatch { source })
+}
+
+/// The records of a batch: where they lie, if they are not compressed.
+fn decompressed<'a>(header: &BatchHeader, batch: &'a [u8]) -> Result<Decompressed<'a>> {
+    let stored = batch.get(BATCH_HEADER_BYTES..).unwrap_or_default();
+    match header.compression() {
+        Compression::None => Ok(Decompressed::InPlace(stored)),
+        codec => codec.decompress(stored, RecordBatch::DECOMPRESSED_BYTES_MAX).map(Decompressed::Apart),
+    }
+}
+
+/// The records of a batch, decompressed if need be.
+enum Decompressed<'a> {
+    InPlace(&'a [u8]),
+    Apart(Slice),
+}
+
+impl Deref for Decompressed<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Decompressed::InPlace(records) => records,
+            Decompressed::Apart(records) => records,
+        }
+    }
 }

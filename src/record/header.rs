@@ -309,6 +309,11 @@ impl BatchHeader {
         self.set(APPEND_TIME_BIT, timestamp_type == TimestampType::Append);
     }
 
+    pub(super) fn set_compression(&mut self, compression: Compression) {
+        self.attributes = (self.attributes & !CODEC_BITS) | i16::from(compression.number());
+        self.compression = compression;
+    }
+
     pub(super) fn set_transactional(&mut self, is_transactional: bool) {
         self.set(TRANSACTIONAL_BIT, is_transactional);
     }

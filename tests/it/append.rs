@@ -70,7 +70,7 @@ fn an_append_of_nothing_changes_nothing() {
 #[test]
 fn a_record_keeps_its_own_time_and_gets_the_clocks_without_one() {
     for place in Place::both() {
-        let (_, partition) = place.begin(TopicConfig::default());
+        let (_, partition) = place.begin(TopicConfig::default().timestamp_after_max(None));
         let own = |millis| Record::new().timestamp(Timestamp::from_millis(millis));
         partition.append(&[own(5), Record::new(), own(i64::MAX), own(0)]).unwrap();
         place.clock.advance(Duration::from_millis(1500));

@@ -29,7 +29,7 @@ const NOW: i64 = 1_800_000_000_000;
 fn partition(timestamp_type: TimestampType) -> Partition {
     let clock = ManualClock::new(Timestamp::from_millis(NOW));
     let broker = Broker::builder().in_memory().clock(clock).open().unwrap();
-    let config = TopicConfig::default().timestamp_type(timestamp_type);
+    let config = TopicConfig::default().timestamp_type(timestamp_type).timestamp_after_max(None);
     broker.admin().create_topic(NewTopic::new("orders").config(config)).unwrap();
     broker.topic("orders").unwrap().partition(0).unwrap()
 }
