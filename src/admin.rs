@@ -1,4 +1,4 @@
-//! Describe, create, extend and delete.
+//! Describe, create, extend, alter and delete.
 
 use crate::broker::{Broker, Topic};
 use crate::error::{Error, Result};
@@ -154,6 +154,43 @@ impl Admin {
             });
         }
         self.broker.shared.catalog.delete_topic(name)
+    }
+
+    /// Changes a topic's settings: what `changes` sets becomes the topic's own, and a setting named in `reset`, by Kafka's
+    /// name, goes back to the broker's default. Everything else stays. It is durable when this returns, and every append
+    /// that begins from then on works by it; the segment that is being appended to keeps its jitter and the density of its index.
+    ///
+    /// A [`Topic`] taken before shows the settings from before; the one returned, and every one from
+    /// [`Broker::topic`] from now on, shows the new ones. Appends through either go by the new ones.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownTopic`], [`Error::InvalidTopicName`] for the catalog's own, [`Error::UnknownSetting`] for a name in `reset` that is nobody's, [`Error::InvalidConfig`],
+    /// [`Error::CodecDisabled`], [`Error::Closed`], [`Error::Poisoned`], [`Error::Io`]. After an error nothing has changed,
+    /// but where the disk refused, the next open may find the new settings.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use streamlog::{Broker, NewTopic, TopicConfig};
+    ///
+    /// let broker = Broker::in_memory()?;
+    /// let admin = broker.admin();
+    /// admin.create_topic(NewTopic::new("orders").config(TopicConfig::default().preallocate(true)))?;
+    ///
+    /// let changes = TopicConfig::default().segment_bytes(64 << 20);
+    /// let orders = admin.alter_topic_config("orders", changes, &["preallocate"])?;
+    /// assert_eq!(orders.config().overrides(), [("segment.bytes", "67108864".to_owned())]);
+    ///
+    /// // The same by Kafka's names.
+    /// let changes = TopicConfig::from_properties([("flush.ms", "1000")])?;
+    /// admin.alter_topic_config("orders", changes, &["segment.bytes"])?;
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
+    pub fn alter_topic_config(&self, name: &str, changes: TopicConfig, reset: &[&str]) -> Result<Topic> {
+        self.broker.shared.check_open()?;
+        let entry = self.broker.shared.catalog.alter_config(name, changes, reset)?;
+        Ok(Topic::new(&self.broker.shared, entry))
     }
 
     /// The names of all topics, sorted.

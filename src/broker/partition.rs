@@ -58,7 +58,8 @@ impl Partition {
     }
 
     /// The codec with which this handle's [`append`](Partition::append) compresses batches; none by default. Other handles
-    /// are not concerned.
+    /// are not concerned. A topic with a codec of its own ([`TopicConfig::compression`](crate::TopicConfig::compression()))
+    /// goes by that.
     ///
     /// # Examples
     ///
@@ -85,7 +86,8 @@ impl Partition {
     ///
     /// On return they are in the page cache: a crash of the process loses none, a power cut may, until
     /// [`sync`](Partition::sync). A record without a timestamp gets the time of the call. The records go to one segment, in
-    /// batches of about 64 KiB.
+    /// batches of about 64 KiB. Where the topic asks for a sync after so many records
+    /// ([`TopicConfig::flush_messages`](crate::TopicConfig::flush_messages())), the append that reaches the count waits for it.
     ///
     /// After an error nothing of it is readable, and what was stored before is. Where the disk refused and the process then
     /// crashes, batches of it may be found again at the next open.
@@ -94,7 +96,9 @@ impl Partition {
     ///
     /// [`Error::WrongTopic`](crate::Error::WrongTopic), [`Error::WrongPartition`](crate::Error::WrongPartition),
     /// [`Error::FieldTooLarge`](crate::Error::FieldTooLarge),
-    /// [`Error::InvalidTimestamp`](crate::Error::InvalidTimestamp), [`Error::BatchTooLarge`](crate::Error::BatchTooLarge) for a
+    /// [`Error::InvalidTimestamp`](crate::Error::InvalidTimestamp),
+    /// [`Error::TimestampOutOfBounds`](crate::Error::TimestampOutOfBounds),
+    /// [`Error::BatchTooLarge`](crate::Error::BatchTooLarge) for a
     /// record over `max.message.bytes`, [`Error::AppendTooLarge`](crate::Error::AppendTooLarge) for more than a segment
     /// holds, [`Error::CodecDisabled`](crate::Error::CodecDisabled),
     /// [`Error::OffsetsExhausted`](crate::Error::OffsetsExhausted), [`Error::Poisoned`](crate::Error::Poisoned),
@@ -107,7 +111,8 @@ impl Partition {
 
     /// Appends one batch that was encoded before, by a [`BatchBuilder`](crate::BatchBuilder) or by another
     /// implementation ([`EncodedBatch::from_bytes`]). Its bytes are stored as they are, but for base offset and leader
-    /// epoch, and for the timestamp where the topic stamps append time.
+    /// epoch, for the timestamp where the topic stamps append time, and where the topic has another codec of its own
+    /// ([`TopicConfig::compression`](crate::TopicConfig::compression())), in which its records are then compressed anew.
     ///
     /// # Errors
     ///

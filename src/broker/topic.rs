@@ -58,7 +58,7 @@ impl Topic {
         self.entry.partition_count()
     }
 
-    /// Its settings.
+    /// Its settings, as they were when this handle was taken: the topic's own, and the broker's defaults for the rest.
     #[must_use]
     pub fn config(&self) -> &TopicConfig {
         &self.entry.config
