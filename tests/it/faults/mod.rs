@@ -11,4 +11,5 @@ mod script;
 mod side_by_side;
 mod sync_order;
 mod topic_changes;
+mod topic_settings;
 mod torn_tail;
