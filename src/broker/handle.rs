@@ -65,8 +65,7 @@ impl Broker {
     /// What this broker has done so far.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
-        let mut metrics = Metrics::default();
-        self.shared.catalog.logs().iter().for_each(|log| metrics.add(log.counters()));
+        let mut metrics = self.shared.catalog.metrics();
         metrics.open_files = self.shared.dirs.first().files.open_count() as u64;
         metrics
     }

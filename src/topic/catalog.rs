@@ -17,6 +17,7 @@ use super::name;
 use super::producer_ids::ProducerIds;
 use crate::error::{Error, Result};
 use crate::log::{Log, LogDirs};
+use crate::metrics::Metrics;
 use crate::record::{Compression, Record};
 use crate::sync::{Acquire, Arc, ArcSwap, AtomicU64, Condvar, Mutex, Release};
 
@@ -41,6 +42,8 @@ pub(crate) struct Catalog {
     ended: Condvar,
     /// Deleted topics whose directories could not be set aside yet.
     pub(super) leftovers: Mutex<BTreeMap<String, TopicRecord>>,
+    /// What was counted in topics that are deleted. Held while one is taken off the list.
+    pub(super) counted: Mutex<Metrics>,
 }
 
 /// What is being changed.
@@ -75,6 +78,7 @@ impl Catalog {
             changing: Mutex::default(),
             ended: Condvar::new(),
             leftovers: Mutex::new(leftovers),
+            counted: Mutex::default(),
         }
     }
 
@@ -99,6 +103,14 @@ impl Catalog {
         let topics = self.topics.load();
         let partitions = topics.values().flat_map(|topic| topic.logs());
         partitions.chain([&self.log]).map(Arc::clone).collect()
+    }
+
+    /// What has been counted in all topics, deleted ones included, and in the catalog.
+    pub(crate) fn metrics(&self) -> Metrics {
+        let counted = self.counted.lock();
+        let mut metrics = counted.clone();
+        self.logs().iter().for_each(|log| metrics.add(log.counters()));
+        metrics
     }
 
     /// Lets no topic be changed any more, and waits for those that are.

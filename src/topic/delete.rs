@@ -20,7 +20,11 @@ impl Catalog {
         let record = TopicRecord { is_deleting: true, ..entry.record() };
         self.append(name, Some(&record))?;
         self.log.sync()?;
-        change.publish(None);
+        {
+            let mut counted = self.counted.lock();
+            change.publish(None);
+            entry.logs().for_each(|log| counted.add(log.counters()));
+        }
         entry.logs().for_each(|log| log.retire());
         if let Err(error) = finish_deletion(&self.dirs, &self.log, name, &record) {
             ::log::warn!("topic {name} is deleted, but its directories are still there: {}", Chain(&error));

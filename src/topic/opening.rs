@@ -178,20 +178,36 @@ fn open_topic(
     dirs: &LogDirs,
     catalog: &Log,
     name: &str,
-    mut record: TopicRecord,
+    record: TopicRecord,
     report: &mut CatalogReport,
 ) -> Result<TopicEntry> {
-    let mut partitions = Vec::new();
+    let mut partitions: Vec<Result<Arc<Log>, Arc<Error>>> = Vec::new();
+    let mut created = record.created;
     for (number, dir) in record.partitions() {
         let name = TopicPartition::new(name, number);
-        partitions.push(open_partition(dirs, dir, name, &record, report));
+        let opened = match partitions.last() {
+            // One before it could not be created. It is not created either: the record tells of the first so many, and what
+            // it does not tell of must hold nothing at the next open.
+            Some(Err(error)) if u32::from(number) > created => Err(offline(name, Arc::clone(error), report)),
+            _ => open_partition(dirs, dir, name, &record, report),
+        };
+        created += u32::from(opened.is_ok() && u32::from(number) == created);
+        partitions.push(opened);
     }
-    if !record.is_complete() && partitions.iter().all(Result::is_ok) {
-        record = record.completed();
+    let is_more = created > record.created;
+    let record = TopicRecord { created, ..record };
+    if is_more {
         append(catalog, name, Some(&record))?;
         catalog.sync()?;
     }
     Ok(TopicEntry::new(name, record, partitions))
+}
+
+/// Reports a partition that is not even looked at.
+fn offline(name: TopicPartition, error: Arc<Error>, report: &mut CatalogReport) -> Arc<Error> {
+    let why = Some(Arc::clone(&error));
+    report.partitions.push(PartitionRecovery { offline: why, ..PartitionRecovery::new(name) });
+    error
 }
 
 fn open_partition(
@@ -203,11 +219,7 @@ fn open_partition(
 ) -> Result<Arc<Log>, Arc<Error>> {
     let dir = match dirs.get(dir) {
         Ok(dir) => dir,
-        Err(error) => {
-            let offline = Some(Arc::clone(&error));
-            report.partitions.push(PartitionRecovery { offline, ..PartitionRecovery::new(name) });
-            return Err(error);
-        }
+        Err(error) => return Err(offline(name, error, report)),
     };
     if u32::from(name.partition()) < record.created {
         reported(dir, &name, report, |found| log::open(dir, &name, record.id, &record.config, found))

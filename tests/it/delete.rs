@@ -137,7 +137,9 @@ fn files_are_removed_in_the_background() {
     let topic = create(&broker, "t", 2);
     let partition = topic.partition(0).unwrap();
     partition.read(Offset::ZERO, 1 << 20).unwrap();
+    let appended = broker.metrics().records_appended;
     broker.admin().delete_topic("t").unwrap();
+    assert_eq!(broker.metrics().records_appended, appended + 2, "the catalog's two, and none is forgotten");
     let aside = of_topic(&place.path());
     assert_eq!(aside.len(), 2);
     for (number, name) in aside.iter().enumerate() {

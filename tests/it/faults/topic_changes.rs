@@ -394,3 +394,51 @@ fn what_a_disk_would_not_rename_is_set_aside_when_the_name_is_wanted_again() {
         });
     }
 }
+
+#[test]
+fn a_completion_that_a_disk_refuses_goes_on_at_the_next_open() {
+    let begun = || {
+        let (disk, mut model, broker, clock) = begin();
+        // The record of the creation is there, and nothing more.
+        disk.plan(Plan::DieAtChange(disk.counts().1 + 4));
+        assert!(make(&broker, &clock, Extend("t", 6), &mut model).is_err());
+        (disk.after(After::Kill), model)
+    };
+    let (disk, mut model) = begun();
+    drop(open(&disk).unwrap());
+    let calls = disk.counts().0;
+    model.check(&open(&disk).unwrap().0, true);
+    assert_eq!(model.state("t").map(|(_, count)| count), Some(6));
+    let mut served = 0;
+    for call in 1..=calls {
+        let (disk, mut model) = begun();
+        disk.plan(Plan::FailOnce(call, Failure::Full));
+        let Ok((broker, clock)) = open(&disk) else { continue };
+        told(&format!("call {call}"), || {
+            disk.plan(Plan::Nothing);
+            let topic = broker.topic("t").unwrap();
+            let offline = topic.partitions().filter(Result::is_err).count();
+            assert_eq!(topic.partition_count(), 6);
+            // What is served is there for good, and what is not is made by the next open.
+            for partition in topic.partitions().skip(2).filter_map(Result::ok) {
+                partition.append(&[Record::new().key("k").value("kept")]).unwrap();
+                partition.sync().unwrap();
+                served += usize::from(offline > 0);
+            }
+            drop((topic, broker, clock));
+            for after in [After::PowerCut, After::Kill] {
+                let (broker, _) = open(&disk.after(after)).unwrap();
+                let topic = broker.topic("t").unwrap();
+                let ends = topic.partitions().map(|one| u64::from(one.unwrap().log_end_offset()));
+                let kept = ends.skip(2).filter(|&end| end == 1).count();
+                assert!(kept + offline.min(4) >= 4, "{kept} kept, {offline} were offline");
+            }
+            for number in 2..6 {
+                let kept = vec!["kept".to_owned(); 1];
+                model.records.insert((1, number), (kept, 0, 0));
+            }
+            check_survivor(&disk, model, true);
+        });
+    }
+    assert!(served > 0, "some were refused after others were made");
+}
