@@ -9,6 +9,7 @@ use super::segments::SegmentList;
 use crate::error::{Corruption, Error, Result};
 use crate::offset::{Offset, Timestamp};
 use crate::record::RecordBatch;
+use crate::segment::Span;
 
 /// The most that one read returns, unless a single batch is larger.
 const READ_BYTES_MAX: usize = 16 << 20;
@@ -16,31 +17,38 @@ const READ_BYTES_MAX: usize = 16 << 20;
 impl Log {
     /// Whole batches from the one that holds `from`, in about `max_bytes`: at least one if there is any below the end.
     pub(crate) fn read(&self, from: Offset, max_bytes: usize) -> Result<Vec<RecordBatch>> {
+        self.read_span(Span { from, upto: Offset::MAX, max_bytes, checks_crcs: true })
+    }
+
+    /// Whole batches of the span: at least one if there is any below its end and the log's.
+    pub(crate) fn read_span(&self, span: Span) -> Result<Vec<RecordBatch>> {
         self.check_open()?;
-        let read = self.read_open(from, max_bytes);
+        let read = self.read_open(span);
         self.check_exists()?;
         read
     }
 
-    fn read_open(&self, from: Offset, max_bytes: usize) -> Result<Vec<RecordBatch>> {
-        let (start, end) = (self.start(), self.end());
+    fn read_open(&self, span: Span) -> Result<Vec<RecordBatch>> {
+        let (from, start, end) = (span.from, self.start(), self.end());
         if from < start || from > end {
             return Err(Error::OffsetOutOfRange { requested: from, start, end });
         }
-        if from == end {
+        let upto = span.upto.min(end);
+        if from >= upto {
             return Ok(Vec::new());
         }
-        let max_bytes = max_bytes.min(READ_BYTES_MAX);
+        let max_bytes = span.max_bytes.min(READ_BYTES_MAX);
+        let span = Span { upto, max_bytes, ..span };
         let segments = self.segments.load();
-        let mut batches = self.read_segment(&segments, from, end, max_bytes, true)?;
+        let mut batches = self.read_segment(&segments, span, true)?;
         let mut bytes = size_of_all(&batches);
         while let Some(next) = batches.last().map(RecordBatch::next_offset)
-            && next < end
+            && next < upto
             && segments.holding(next).base() == next
         {
             // What is wrong further on is for the read that begins there to tell.
-            let left = max_bytes.saturating_sub(bytes);
-            let Ok(more) = self.read_segment(&segments, next, end, left, false) else { break };
+            let rest = Span { from: next, max_bytes: max_bytes.saturating_sub(bytes), ..span };
+            let Ok(more) = self.read_segment(&segments, rest, false) else { break };
             if more.is_empty() {
                 break;
             }
@@ -51,17 +59,11 @@ impl Log {
         Ok(batches)
     }
 
-    /// What one segment has from `from` on, or an error where it should have that offset and has not.
-    fn read_segment(
-        &self,
-        segments: &SegmentList,
-        from: Offset,
-        end: Offset,
-        max_bytes: usize,
-        is_needed: bool,
-    ) -> Result<Vec<RecordBatch>> {
+    /// What one segment has of a span, or an error where it should have its first offset and has not.
+    fn read_segment(&self, segments: &SegmentList, span: Span, is_needed: bool) -> Result<Vec<RecordBatch>> {
+        let from = span.from;
         let segment = segments.holding(from);
-        let batches = segment.read(from, end, max_bytes, is_needed)?;
+        let batches = segment.read(span, is_needed)?;
         let found = batches.first().map(RecordBatch::base_offset);
         let is_missing = found.map_or(is_needed, |found| found > from);
         if is_missing {

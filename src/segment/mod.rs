@@ -21,6 +21,7 @@ mod view;
 pub(crate) use index::IndexWriter;
 pub(crate) use log_segment::{LogSegment, SegmentEnd};
 pub(crate) use names::{SegmentFile, SegmentPaths, parse_file_name};
+pub(crate) use read::Span;
 pub(crate) use scan::DELTA_MAX;
 pub use view::{Batches, Segment, SegmentBatches};
 pub(crate) use walk::Walk;

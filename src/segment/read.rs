@@ -15,25 +15,31 @@ use crate::sync::Relaxed;
 /// first wanted batch.
 const SKIP_BYTES: usize = 8 << 10;
 
+/// Which batches a read is to return.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Span {
+    /// From the one that holds this offset on.
+    pub(crate) from: Offset,
+    /// Up to those that begin here.
+    pub(crate) upto: Offset,
+    /// In at most so many bytes.
+    pub(crate) max_bytes: usize,
+    /// Whether their CRCs are looked at.
+    pub(crate) checks_crcs: bool,
+}
+
 impl LogSegment {
-    /// Whole batches from the one that holds `from` on, up to those that begin at `upto`, in at most `max_bytes`, though
-    /// at least one where `is_needed` says so and there is any. CRCs are checked.
-    pub(crate) fn read(
-        &self,
-        from: Offset,
-        upto: Offset,
-        max_bytes: usize,
-        is_needed: bool,
-    ) -> Result<Vec<RecordBatch>> {
-        for place in self.likely_places(from) {
-            match self.read_at(place, from, upto, max_bytes, is_needed) {
+    /// Whole batches within the span's bytes, though at least one where `is_needed` says so and there is any.
+    pub(crate) fn read(&self, span: Span, is_needed: bool) -> Result<Vec<RecordBatch>> {
+        for place in self.likely_places(span.from) {
+            match self.read_at(place, span, is_needed) {
                 Ok(Some(batches)) => return Ok(batches),
                 Err(error) if !error.is_corruption() => return Err(error),
                 // Either the log is damaged, which the walk from the start will say, or the place was wrong.
                 Ok(None) | Err(_) => {}
             }
         }
-        Ok(self.read_at(self.start(), from, upto, max_bytes, is_needed)?.unwrap_or_default())
+        Ok(self.read_at(self.start(), span, is_needed)?.unwrap_or_default())
     }
 
     /// Where the batch that holds `from` may stand, or one before it: where the last read ended, or what the index says.
@@ -47,14 +53,8 @@ impl LogSegment {
     }
 
     /// Reads from a place that may be wrong: `None` where another batch stands there, or one that begins after `from`.
-    fn read_at(
-        &self,
-        place: Place,
-        from: Offset,
-        upto: Offset,
-        max_bytes: usize,
-        is_needed: bool,
-    ) -> Result<Option<Vec<RecordBatch>>> {
+    fn read_at(&self, place: Place, span: Span, is_needed: bool) -> Result<Option<Vec<RecordBatch>>> {
+        let Span { from, upto, max_bytes, checks_crcs } = span;
         let end = self.end().position;
         let mut scan = Scan::new(&self.log, self.base, place.position.min(end)..end, self.base)
             .dense()
@@ -78,7 +78,7 @@ impl LogSegment {
             if batch.base_offset() >= upto || ((bytes > 0 || !is_needed) && bytes + size > max_bytes) {
                 break;
             }
-            match batch.check_crc() {
+            match if checks_crcs { batch.check_crc() } else { Ok(()) } {
                 Ok(()) => {}
                 Err(_) if !batches.is_empty() => break,
                 Err(source) => {
