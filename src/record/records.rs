@@ -76,7 +76,6 @@ impl BatchRecords {
     /// Takes the first `count` records off the front, or all if there are fewer. Both halves share the bytes.
     ///
     /// Costs a step from length to length for each record taken, and no look at its fields.
-    #[allow(dead_code, reason = "a consumer cuts what one poll yields with it")]
     pub(crate) fn split_to(&mut self, count: usize) -> BatchRecords {
         let front = BatchRecords { records: self.records.clone(), count: count.min(self.count), ..*self };
         self.count -= front.count;
@@ -85,9 +84,19 @@ impl BatchRecords {
             for _ in 0..front.count {
                 cursor.skip_record().expect("every record was checked");
             }
-            self.start = self.records.len() - cursor.left();
+            self.start = cursor.place();
         }
         front
+    }
+
+    /// The one record at a place that [`BatchRecordsIter::place`] gave. The bytes are shared.
+    pub(crate) fn one_at(&self, place: usize) -> BatchRecords {
+        BatchRecords { records: self.records.clone(), start: place, count: 1, ..*self }
+    }
+
+    /// How many bytes they take, decompressed, with those of the batch that are not yielded.
+    pub(crate) fn bytes(&self) -> usize {
+        self.records.len()
     }
 
     /// The records, in the order of their offsets.
@@ -122,6 +131,14 @@ pub struct BatchRecordsIter<'a> {
     cursor: Cursor<'a>,
     origin: Origin,
     count: usize,
+}
+
+impl BatchRecordsIter<'_> {
+    /// Where the next record stands; see [`BatchRecords::one_at`].
+    #[inline]
+    pub(crate) fn place(&self) -> usize {
+        self.cursor.place()
+    }
 }
 
 impl<'a> Iterator for BatchRecordsIter<'a> {
@@ -198,6 +215,17 @@ mod tests {
         for from in 0..=5 {
             let records = batch(4).starting_at(Offset::from(u32::from(from))).records().unwrap();
             assert_eq!(values(&records), (from..4).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn one_record_is_had_from_its_place() {
+        let whole = batch(3).records().unwrap();
+        let mut records = whole.iter();
+        for value in 0..3 {
+            let place = records.place();
+            records.next();
+            assert_eq!(values(&whole.one_at(place)), [value]);
         }
     }
 

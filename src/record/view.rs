@@ -233,8 +233,14 @@ impl<'a> Cursor<'a> {
 
     /// The place in the records of the next byte.
     #[inline]
+    pub(super) fn place(&self) -> usize {
+        self.end - self.rest.len()
+    }
+
+    /// The same, as errors tell it.
+    #[inline]
     pub(super) fn position(&self) -> u64 {
-        (self.end - self.rest.len()) as u64
+        self.place() as u64
     }
 
     /// How many bytes are left.
