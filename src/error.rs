@@ -325,6 +325,48 @@ pub enum Error {
         end: Offset,
     },
 
+    /// The partition is not assigned to this consumer.
+    #[error("partition {topic}-{partition} is not assigned to this consumer")]
+    NotAssigned {
+        /// The topic's name.
+        topic: String,
+        /// The partition's number.
+        partition: PartitionId,
+    },
+
+    /// The same partition was named twice in one assignment.
+    #[error("partition {topic}-{partition} is assigned twice")]
+    AssignedTwice {
+        /// The topic's name.
+        topic: String,
+        /// The partition's number.
+        partition: PartitionId,
+    },
+
+    /// A consumer has no position in the partition, and `auto.offset.reset` is `none`: seek first.
+    #[error("no position in partition {topic}-{partition}, and auto.offset.reset is none")]
+    NoPosition {
+        /// The topic's name.
+        topic: String,
+        /// The partition's number.
+        partition: PartitionId,
+    },
+
+    /// A consumer cannot go on in one of its partitions. Its position stays where it is, and the other partitions are served:
+    /// seek, pause, or assign without it.
+    #[error("cannot read partition {topic}-{partition} from offset {position}")]
+    Fetch {
+        /// The topic's name.
+        topic: String,
+        /// The partition's number.
+        partition: PartitionId,
+        /// The consumer's position: the first offset that it has not returned.
+        position: Offset,
+        /// Why.
+        #[source]
+        source: Box<Error>,
+    },
+
     /// Bytes that were handed in as a record batch are not a valid one.
     #[error("invalid record batch")]
     InvalidBatch {
@@ -499,7 +541,7 @@ impl Error {
                     | io::ErrorKind::WouldBlock
             ),
             Error::BufferFull { .. } | Error::DeliveryTimeout { .. } | Error::TimedOut { .. } => true,
-            Error::DeliveryFailed { source, .. } => source.is_retriable(),
+            Error::DeliveryFailed { source, .. } | Error::Fetch { source, .. } => source.is_retriable(),
             _ => false,
         }
     }
@@ -516,6 +558,7 @@ impl Error {
             Error::PartitionOffline { source, .. } | Error::DeliveryFailed { source, .. } => {
                 source.is_corruption()
             }
+            Error::Fetch { source, .. } => source.is_corruption(),
             _ => false,
         }
     }
@@ -539,6 +582,7 @@ impl Error {
     #[must_use]
     pub fn kafka_code(&self) -> Option<i16> {
         Some(match self {
+            Error::Fetch { source, .. } => return source.kafka_code(),
             Error::OffsetOutOfRange { .. } | Error::InvalidOffset { .. } => 1,
             Error::Corrupt { .. } | Error::InvalidBatch { .. } | Error::InvalidRecords { .. } => 2,
             Error::UnknownTopic { .. } | Error::UnknownPartition { .. } => 3,
@@ -573,6 +617,9 @@ impl Error {
             | Error::UnsupportedVersion { .. }
             | Error::Locked { .. }
             | Error::NotADirectory { .. }
+            | Error::NotAssigned { .. }
+            | Error::AssignedTwice { .. }
+            | Error::NoPosition { .. }
             | Error::Closed => return None,
         })
     }

@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::log::{Log, LogDirs};
 use crate::metrics::Metrics;
 use crate::record::{Compression, Record};
+use crate::signal::Watchers;
 use crate::sync::{Acquire, Arc, ArcSwap, AtomicU64, Condvar, Mutex, Release};
 
 /// The topic whose only partition the catalog is.
@@ -86,6 +87,11 @@ impl Catalog {
     pub(crate) fn topic(&self, name: &str) -> Result<Arc<TopicEntry>> {
         let topic = self.topics.load().get(name).map(Arc::clone);
         topic.ok_or_else(|| Error::UnknownTopic { topic: name::shortened(name) })
+    }
+
+    /// Those to be told when a topic may have come or gone, and when the broker closes.
+    pub(crate) fn watchers(&self) -> &Watchers {
+        self.log.watchers()
     }
 
     /// All topics, by name.
