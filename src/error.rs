@@ -541,7 +541,8 @@ impl Error {
                     | io::ErrorKind::WouldBlock
             ),
             Error::BufferFull { .. } | Error::DeliveryTimeout { .. } | Error::TimedOut { .. } => true,
-            Error::DeliveryFailed { source, .. } | Error::Fetch { source, .. } => source.is_retriable(),
+            Error::DeliveryFailed { source, .. } => source.is_retriable(),
+            Error::Fetch { source, .. } => source.is_retriable(),
             _ => false,
         }
     }

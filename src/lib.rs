@@ -33,6 +33,7 @@
 //! | see what it has done | [`Metrics`], [`TopicMetrics`] with its [`PartitionMetrics`] |
 //! | create, list, describe, extend and delete topics | [`Admin`], [`NewTopic`], [`TopicConfig`], [`TopicCompression`], [`TopicDescription`] |
 //! | append, sync, read | [`Topic`], [`Partition`], [`Record`], [`Compression`] |
+//! | follow partitions: wait for records, and remember where | [`Consumer`], [`ConsumerBuilder`] with [`AutoOffsetReset`] and [`IsolationLevel`], [`ConsumerWaker`]; [`Records`] with [`RecordsIter`], [`ConsumerRecord`], [`OwnedRecord`] |
 //! | choose partitions | [`Partitioner`] with its [`PartitionChoice`]; [`HashPartitioner`], [`ConsistentPartitioner`], [`RoundRobinPartitioner`], [`StickyPartitioner`] |
 //! | look at what was read | [`Batches`], [`RecordBatch`] with its [`TimestampType`] and [`ControlType`], [`BatchRecords`], [`RecordView`], [`Headers`] |
 //! | encode batches yourself | [`BatchBuilder`], [`EncodedBatch`] |
@@ -63,6 +64,7 @@
 mod admin;
 mod broker;
 mod clock;
+mod consumer;
 mod error;
 mod log;
 mod metrics;
@@ -85,6 +87,10 @@ struct Readme;
 pub use admin::{Admin, PartitionDescription, TopicDescription};
 pub use broker::{Broker, BrokerBuilder, BrokerConfig, Partition, RecoveryReport, Topic};
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use consumer::{
+    AutoOffsetReset, Consumer, ConsumerBuilder, ConsumerRecord, ConsumerWaker, IsolationLevel, OwnedRecord,
+    Records, RecordsIter,
+};
 pub use error::{Corruption, Error, Result};
 pub use log::{Cut, PartitionRecovery, TopicCompression, TopicConfig};
 pub use metrics::{Metrics, PartitionMetrics, TopicMetrics};

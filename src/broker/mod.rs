@@ -17,5 +17,5 @@ pub use handle::Broker;
 pub use opening::BrokerBuilder;
 pub use partition::Partition;
 pub use report::RecoveryReport;
-pub(crate) use shared::EndsWithBroker;
+pub(crate) use shared::{EndsWithBroker, Shared};
 pub use topic::Topic;

@@ -1,0 +1,239 @@
+//! One partition of a consumer: where it stands, and what was fetched of it.
+//!
+//! Invariants: what was fetched begins at the position; a paused partition has nothing fetched, so that it holds no memory;
+//! while there is a log, the consumer's watcher is among its watchers.
+
+use super::config::ConsumerConfig;
+use super::fetched::{Fetched, Front};
+use super::offset_reset::AutoOffsetReset;
+use super::record::Part;
+use super::records::Records;
+use crate::broker::Shared;
+use crate::error::{Error, Result};
+use crate::log::Log;
+use crate::offset::{Offset, Timestamp, TopicPartition};
+use crate::segment::Span;
+use crate::signal::Watcher;
+use crate::sync::Arc;
+
+/// One partition of a consumer; see the [module](self).
+#[derive(Debug)]
+pub(super) struct Assigned {
+    name: Arc<TopicPartition>,
+    /// None while the partition is offline.
+    log: Option<WatchedLog>,
+    /// The first offset that was not returned. None until it is first asked for.
+    position: Option<Offset>,
+    is_paused: bool,
+    fetched: Fetched,
+}
+
+/// A log that tells a consumer when it grows, until this is dropped.
+#[derive(Debug)]
+struct WatchedLog {
+    log: Arc<Log>,
+    watcher: Arc<Watcher>,
+}
+
+/// What of a consumer is needed to read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) config: &'a ConsumerConfig,
+    pub(super) watcher: &'a Arc<Watcher>,
+}
+
+impl Reading<'_> {
+    /// The log of a partition.
+    pub(super) fn log(&self, partition: &TopicPartition) -> Result<Arc<Log>> {
+        let topic = self.shared.catalog.topic(partition.topic())?;
+        topic.log(partition.partition().into()).map(Arc::clone)
+    }
+
+    /// The offset behind what may be seen of a log.
+    pub(super) fn bound(&self, log: &Log) -> Offset {
+        self.config.isolation.bound(log)
+    }
+
+    /// The first visible record since a time.
+    pub(super) fn offset_for_time(&self, log: &Log, time: Timestamp) -> Result<Option<(Offset, Timestamp)>> {
+        let bound = self.bound(log);
+        Ok(log.offset_for_time(time)?.filter(|&(offset, _)| offset < bound))
+    }
+
+    /// Where `auto.offset.reset` says to begin; `None` where it says nowhere.
+    fn reset(&self, log: &Log) -> Result<Option<Offset>> {
+        Ok(match self.config.auto_offset_reset {
+            AutoOffsetReset::Earliest => Some(log.start()),
+            AutoOffsetReset::Latest => Some(self.bound(log)),
+            AutoOffsetReset::ByDuration(age) => {
+                let age = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
+                let now = self.shared.background.clock.wall().as_millis();
+                let bound = self.bound(log);
+                let found = self.offset_for_time(log, Timestamp::from_millis(now.saturating_sub(age)))?;
+                Some(found.map_or(bound, |(offset, _)| offset))
+            }
+            AutoOffsetReset::None => None,
+        })
+    }
+}
+
+impl Assigned {
+    /// A partition without a position.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::UnknownTopic`], [`Error::UnknownPartition`]. One that is offline is none: reading it will be.
+    pub(super) fn new(name: TopicPartition, reading: Reading<'_>) -> Result<Assigned> {
+        let log = match reading.log(&name) {
+            Ok(log) => Some(WatchedLog::new(log, reading.watcher)),
+            Err(Error::PartitionOffline { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        let (name, fetched) = (Arc::new(name), Fetched::default());
+        Ok(Assigned { name, log, position: None, is_paused: false, fetched })
+    }
+
+    pub(super) fn name(&self) -> &TopicPartition {
+        &self.name
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        self.is_paused
+    }
+
+    pub(super) fn fetched(&self) -> &Fetched {
+        &self.fetched
+    }
+
+    /// Has the partition left out of polls, or no more. Its position stays.
+    pub(super) fn set_paused(&mut self, is_paused: bool) {
+        self.is_paused = is_paused;
+        if is_paused {
+            self.fetched = Fetched::default();
+        }
+    }
+
+    /// Goes on at `offset`, whether or not it exists.
+    pub(super) fn seek(&mut self, offset: Offset) {
+        self.position = Some(offset);
+        self.fetched = Fetched::default();
+    }
+
+    /// The log; once it is there, where the partition was offline.
+    pub(super) fn log(&mut self, reading: Reading<'_>) -> Result<&Log> {
+        attach(&mut self.log, &self.name, reading)
+    }
+
+    /// The first offset that was not returned; where there is none yet, where `auto.offset.reset` says to begin.
+    pub(super) fn position(&mut self, reading: Reading<'_>) -> Result<Offset> {
+        if let Some(position) = self.position {
+            return Ok(position);
+        }
+        let log = attach(&mut self.log, &self.name, reading)?;
+        let reset = reading.reset(log)?;
+        let (topic, partition) = (self.name.topic(), self.name.partition());
+        let begin = reset.ok_or_else(|| Error::NoPosition { topic: topic.to_owned(), partition })?;
+        Ok(*self.position.insert(begin))
+    }
+
+    /// Fetches what follows, in about `max_bytes`; gives how many bytes that is.
+    pub(super) fn fetch(&mut self, reading: Reading<'_>, max_bytes: usize) -> Result<usize> {
+        let is_first = self.fetched.is_empty();
+        match self.read(reading, max_bytes) {
+            // What is wrong further on is for the fetch that begins there to tell.
+            Err(_) if !is_first => Ok(0),
+            Err(error @ Error::OffsetOutOfRange { .. }) => match self.leave_position(reading) {
+                Ok(true) => self.read(reading, max_bytes),
+                Ok(false) => Err(error),
+                Err(error) => Err(error),
+            },
+            result => result,
+        }
+        .map_err(|error| self.named(error))
+    }
+
+    fn read(&mut self, reading: Reading<'_>, max_bytes: usize) -> Result<usize> {
+        let from = self.fetched.end().map_or_else(|| self.position(reading), Ok)?;
+        let log = attach(&mut self.log, &self.name, reading)?;
+        let (upto, checks_crcs) = (reading.bound(log), reading.config.check_crcs);
+        Ok(self.fetched.extend(log.read_span(Span { from, upto, max_bytes, checks_crcs })?))
+    }
+
+    /// Leaves a position outside the log as `auto.offset.reset` says; `false` where it says nothing.
+    fn leave_position(&mut self, reading: Reading<'_>) -> Result<bool> {
+        let position = self.position(reading)?;
+        let log = attach(&mut self.log, &self.name, reading)?;
+        let Some(begin) = reading.reset(log)? else { return Ok(false) };
+        let (start, end) = (log.start(), log.end());
+        log::warn!("{}: position {position} is outside {start}..{end}; reset to {begin}", self.name);
+        self.position = Some(begin);
+        Ok(true)
+    }
+
+    /// Moves at most `count` records of what was fetched to `records`.
+    ///
+    /// # Errors
+    ///
+    /// Those of decoding the first batch. What is wrong behind records that were moved is for the next call to tell.
+    pub(super) fn take(&mut self, count: usize, records: &mut Records) -> Result<()> {
+        let Some(position) = &mut self.position else { return Ok(()) };
+        let mut taken = 0;
+        while taken < count {
+            match self.fetched.take(count - taken, position) {
+                Ok(None) => break,
+                Ok(Some(Front { leader_epoch, timestamp_type, records: front })) => {
+                    taken += front.len();
+                    let partition = Arc::clone(&self.name);
+                    records.push(Part { partition, leader_epoch, timestamp_type, records: front });
+                }
+                Err(_) if taken > 0 => break,
+                Err(error) => return Err(self.named(error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// An error of reading this partition, which says so.
+    fn named(&self, error: Error) -> Error {
+        match error {
+            Error::Closed
+            | Error::UnknownTopic { .. }
+            | Error::UnknownPartition { .. }
+            | Error::PartitionOffline { .. }
+            | Error::NoPosition { .. } => error,
+            source => Error::Fetch {
+                topic: self.name.topic().to_owned(),
+                partition: self.name.partition(),
+                position: self.position.unwrap_or_default(),
+                source: Box::new(source),
+            },
+        }
+    }
+}
+
+impl WatchedLog {
+    fn new(log: Arc<Log>, watcher: &Arc<Watcher>) -> WatchedLog {
+        log.watchers().add(watcher);
+        WatchedLog { log, watcher: Arc::clone(watcher) }
+    }
+}
+
+impl Drop for WatchedLog {
+    fn drop(&mut self) {
+        self.log.watchers().remove(&self.watcher);
+    }
+}
+
+/// The log in `place`; put there first where it is not, because the partition was offline.
+fn attach<'a>(
+    place: &'a mut Option<WatchedLog>,
+    name: &TopicPartition,
+    reading: Reading<'_>,
+) -> Result<&'a Log> {
+    let watched = match place {
+        Some(watched) => watched,
+        None => place.insert(WatchedLog::new(reading.log(name)?, reading.watcher)),
+    };
+    Ok(&watched.log)
+}

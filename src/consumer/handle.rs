@@ -1,0 +1,238 @@
+//! The consumer as a program holds it: which partitions it reads, and its end.
+//!
+//! One thread at a time uses it, so there is no lock; only its waker is shared. It keeps the broker open until it is closed
+//! or dropped.
+//!
+//! Invariants: partitions are sorted by name, and none is there twice; while it is open, its watcher is among the catalog's
+//! and those of each of its logs.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use super::assigned::{Assigned, Reading};
+use super::config::ConsumerConfig;
+use super::waker::ConsumerWaker;
+use crate::broker::Shared;
+use crate::error::{Error, Result};
+use crate::offset::TopicPartition;
+use crate::sync::Arc;
+
+/// Reads the records of the partitions that it is given, from a position in each that it remembers. From
+/// [`ConsumerBuilder::build`](super::ConsumerBuilder::build).
+///
+/// A [`poll`](Consumer::poll) returns some records and moves the positions behind them; it waits while there are none. One
+/// thread at a time uses a consumer: another may only [wake](Consumer::waker) it.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use streamlog::{AutoOffsetReset, Broker, NewTopic, PartitionId, Record, TopicPartition};
+///
+/// let broker = Broker::in_memory()?;
+/// broker.admin().create_topic(NewTopic::new("orders"))?;
+/// let orders = broker.topic("orders")?.partition(0)?;
+/// for value in ["3 apples", "1 pear", "2 plums"] {
+///     orders.append(&[Record::new().value(value)])?;
+/// }
+///
+/// let mut consumer =
+///     broker.consumer().auto_offset_reset(AutoOffsetReset::Earliest).max_poll_records(2).build()?;
+/// let partition = TopicPartition::new("orders", PartitionId::ZERO);
+/// consumer.assign([partition.clone()])?;
+/// assert_eq!(consumer.poll(Duration::from_secs(1))?.len(), 2);
+/// assert_eq!((consumer.position(&partition)?, consumer.lag(&partition)?), (2_u32.into(), 1));
+/// consumer.seek_to_beginning([&partition])?;
+/// assert_eq!(consumer.poll(Duration::from_secs(1))?.iter().next().map(|record| record.offset()), Some(0_u32.into()));
+/// # Ok::<(), streamlog::Error>(())
+/// ```
+pub struct Consumer {
+    /// None once it is closed.
+    shared: Option<Arc<Shared>>,
+    pub(super) config: ConsumerConfig,
+    pub(super) assigned: Vec<Assigned>,
+    /// The place of the partition whose turn it is.
+    pub(super) turn: usize,
+    pub(super) waker: ConsumerWaker,
+    /// Whether what was fetched is enough to be returned, so that no more is waited for.
+    pub(super) is_enough: bool,
+    /// Until when more is waited for, on the monotonic clock.
+    pub(super) enough_at: Option<Duration>,
+}
+
+impl Consumer {
+    pub(super) fn new(shared: &Arc<Shared>, config: ConsumerConfig) -> Consumer {
+        let waker = ConsumerWaker::default();
+        // It tells when the broker closes, whatever is assigned.
+        shared.catalog.watchers().add(&waker.watcher);
+        Consumer {
+            shared: Some(Arc::clone(shared)),
+            config,
+            assigned: Vec::new(),
+            turn: 0,
+            waker,
+            is_enough: false,
+            enough_at: None,
+        }
+    }
+
+    /// Reads these partitions from now on, and no others. One that it reads already keeps its position and whether it is
+    /// paused; one that is new begins where [`auto_offset_reset`](super::ConsumerBuilder::auto_offset_reset) says, found out
+    /// by the first poll or [`position`](Consumer::position).
+    ///
+    /// A partition that is offline can be assigned: polls tell of it, and serve the others.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::AssignedTwice`], [`Error::UnknownTopic`], [`Error::UnknownPartition`], [`Error::Closed`]. Nothing has changed
+    /// then.
+    pub fn assign(&mut self, partitions: impl IntoIterator<Item = TopicPartition>) -> Result<()> {
+        let mut names = BTreeSet::new();
+        for name in partitions {
+            if let Some(name) = names.replace(name) {
+                let (topic, partition) = (name.topic().to_owned(), name.partition());
+                return Err(Error::AssignedTwice { topic, partition });
+            }
+        }
+        let (reading, known) = self.parts()?;
+        let mut added = Vec::new();
+        for name in names.iter().filter(|name| place(known, name).is_err()) {
+            added.push(Assigned::new(name.clone(), reading)?);
+        }
+        known.retain(|assigned| names.contains(assigned.name()));
+        known.extend(added);
+        known.sort_unstable_by(|one, other| one.name().cmp(other.name()));
+        self.turn = 0;
+        Ok(())
+    }
+
+    /// The partitions that it reads, by name; none once it is closed.
+    #[must_use]
+    pub fn assignment(&self) -> Vec<TopicPartition> {
+        self.assigned.iter().map(|assigned| assigned.name().clone()).collect()
+    }
+
+    /// Leaves these partitions out of polls until they are [resumed](Consumer::resume). Their positions stay.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAssigned`], and none is paused then; [`Error::Closed`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streamlog::{AutoOffsetReset, Broker, NewTopic, PartitionId, Record, TopicPartition};
+    ///
+    /// let broker = Broker::in_memory()?;
+    /// broker.admin().create_topic(NewTopic::new("orders"))?;
+    /// broker.topic("orders")?.partition(0)?.append(&[Record::new().value("3 apples")])?;
+    /// let mut consumer = broker.consumer().auto_offset_reset(AutoOffsetReset::Earliest).build()?;
+    /// let partition = TopicPartition::new("orders", PartitionId::ZERO);
+    /// consumer.assign([partition.clone()])?;
+    ///
+    /// consumer.pause([&partition])?;
+    /// assert_eq!(consumer.paused(), [partition.clone()]);
+    /// assert!(consumer.poll(Duration::ZERO)?.is_empty());
+    /// consumer.resume([&partition])?;
+    /// assert_eq!(consumer.poll(Duration::ZERO)?.len(), 1);
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
+    pub fn pause<'a>(&mut self, partitions: impl IntoIterator<Item = &'a TopicPartition>) -> Result<()> {
+        self.each(partitions, |assigned, _| Ok(assigned.set_paused(true)))
+    }
+
+    /// Serves these partitions again where they were [paused](Consumer::pause).
+    ///
+    /// # Errors
+    ///
+    /// As [`pause`](Consumer::pause).
+    pub fn resume<'a>(&mut self, partitions: impl IntoIterator<Item = &'a TopicPartition>) -> Result<()> {
+        self.each(partitions, |assigned, _| Ok(assigned.set_paused(false)))
+    }
+
+    /// The partitions that are paused, by name.
+    #[must_use]
+    pub fn paused(&self) -> Vec<TopicPartition> {
+        let paused = self.assigned.iter().filter(|assigned| assigned.is_paused());
+        paused.map(|assigned| assigned.name().clone()).collect()
+    }
+
+    /// What ends a poll early, from any thread, for as long as the consumer lives.
+    #[must_use]
+    pub fn waker(&self) -> ConsumerWaker {
+        self.waker.clone()
+    }
+
+    /// Ends the consumer, and lets the broker go: every call fails with [`Error::Closed`] from now on. What it has returned
+    /// stays valid. Closing twice is no error; dropping it closes it.
+    ///
+    /// # Errors
+    ///
+    /// None yet.
+    pub fn close(&mut self) -> Result<()> {
+        self.assigned.clear();
+        if let Some(shared) = self.shared.take() {
+            shared.catalog.watchers().remove(&self.waker.watcher);
+        }
+        Ok(())
+    }
+
+    /// The broker, while both it and the consumer are open.
+    pub(super) fn shared(&self) -> Result<&Arc<Shared>> {
+        let shared = self.shared.as_ref().ok_or(Error::Closed)?;
+        shared.check_open()?;
+        Ok(shared)
+    }
+
+    /// What is needed to read, and the partitions.
+    pub(super) fn parts(&mut self) -> Result<(Reading<'_>, &mut Vec<Assigned>)> {
+        let shared = self.shared.as_deref().ok_or(Error::Closed)?;
+        shared.check_open()?;
+        let reading = Reading { shared, config: &self.config, watcher: &self.waker.watcher };
+        Ok((reading, &mut self.assigned))
+    }
+
+    /// Does `what` to each of these partitions, once all are known to be assigned.
+    pub(super) fn each<'a>(
+        &mut self,
+        partitions: impl IntoIterator<Item = &'a TopicPartition>,
+        mut what: impl FnMut(&mut Assigned, Reading<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let (reading, assigned) = self.parts()?;
+        let places: Result<Vec<usize>> = partitions.into_iter().map(|name| place(assigned, name)).collect();
+        for place in places? {
+            assigned.get_mut(place).map_or(Ok(()), |assigned| what(assigned, reading))?;
+        }
+        Ok(())
+    }
+
+    /// One of the partitions, and what is needed to read it.
+    pub(super) fn one(&mut self, name: &TopicPartition) -> Result<(Reading<'_>, &mut Assigned)> {
+        let (reading, assigned) = self.parts()?;
+        let place = place(assigned, name)?;
+        Ok((reading, assigned.get_mut(place).expect("it was just found there")))
+    }
+}
+
+/// Where among the partitions this one is.
+fn place(assigned: &[Assigned], name: &TopicPartition) -> Result<usize> {
+    let found = assigned.binary_search_by(|assigned| assigned.name().cmp(name));
+    let (topic, partition) = (name.topic(), name.partition());
+    found.map_err(|_| Error::NotAssigned { topic: topic.to_owned(), partition })
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        // A consumer without a group has nothing to fail at.
+        let _ = self.close();
+    }
+}
+
+impl fmt::Debug for Consumer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<String> = self.assigned.iter().map(|assigned| assigned.name().to_string()).collect();
+        f.debug_struct("Consumer").field("assignment", &names).finish_non_exhaustive()
+    }
+}
