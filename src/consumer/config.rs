@@ -44,7 +44,8 @@ impl ConsumerConfig {
             return refuse("max.poll.records", 0, "must be 1 or more".to_owned());
         }
         let (least, most) = (self.fetch_min_bytes, self.fetch_max_bytes);
-        if least > most {
+        // One batch always comes, so one byte can always be waited for.
+        if least > most.max(1) {
             return refuse("fetch.min.bytes", least, format!("must be at most fetch.max.bytes, {most}"));
         }
         Ok(())
