@@ -197,17 +197,28 @@ impl RecordBatch {
     ///
     /// As for [`records`](RecordBatch::records).
     pub fn records_within(&self, limit_bytes: usize) -> Result<BatchRecords> {
+        let records = self.decompressed(limit_bytes)?;
+        BatchRecords::check(&self.header, records, self.from).map_err(|source| self.invalid_records(source))
+    }
+
+    /// As [`records`](RecordBatch::records), cut in two: the first `count` and the rest.
+    pub(crate) fn records_in_two(&self, count: usize) -> Result<(BatchRecords, BatchRecords)> {
+        let records = self.decompressed(Self::DECOMPRESSED_BYTES_MAX)?;
+        let checked = BatchRecords::check_in_two(&self.header, records, self.from, count);
+        checked.map_err(|source| self.invalid_records(source))
+    }
+
+    fn decompressed(&self, limit_bytes: usize) -> Result<Slice> {
         let stored = self.bytes.slice(BATCH_HEADER_BYTES..self.bytes.len()).unwrap_or_default();
-        let records = match self.compression() {
-            Compression::None => stored,
+        match self.compression() {
+            Compression::None => Ok(stored),
             // Compaction leaves nothing at all behind the header of an emptied batch.
-            _ if stored.is_empty() => stored,
+            _ if stored.is_empty() => Ok(stored),
             codec => codec.decompress(&stored, limit_bytes).map_err(|error| match error {
                 Error::InvalidBatch { source } => self.invalid_records(source),
                 other => other,
-            })?,
-        };
-        BatchRecords::check(&self.header, records, self.from).map_err(|source| self.invalid_records(source))
+            }),
+        }
     }
 
     /// What is wrong with the records, and in which batch.
