@@ -22,6 +22,7 @@ pub(super) struct Fetched {
 /// A batch of which records are being returned.
 #[derive(Debug)]
 struct Opened {
+    /// What is left of it.
     front: Front,
     /// The offset behind the batch.
     end: Offset,
@@ -69,18 +70,30 @@ impl Fetched {
     /// Those of decoding. The batch, and all behind it, is forgotten then; `position` stands before it.
     pub(super) fn take(&mut self, count: usize, position: &mut Offset) -> Result<Option<Front>> {
         loop {
-            if self.opened.is_none() && !self.open(position)? {
-                return Ok(None);
-            }
-            let Some(opened) = &mut self.opened else { continue };
-            let records = opened.front.records.split_to(count);
+            let (records, opened) = match self.opened.take() {
+                Some(mut opened) => (opened.front.records.split_to(count), opened),
+                None => {
+                    let Some(batch) = self.batches.pop_front() else { return Ok(None) };
+                    self.bytes -= batch.bytes().len();
+                    if batch.is_control() {
+                        *position = batch.next_offset();
+                        continue;
+                    }
+                    let (first, opened) =
+                        Opened::new(&batch, count).inspect_err(|_| *self = Fetched::default())?;
+                    self.bytes += opened.bytes;
+                    (first, opened)
+                }
+            };
             let front = Front { records, ..opened.front };
             match opened.front.records.iter().next() {
-                Some(next) => *position = next.offset(),
+                Some(next) => {
+                    *position = next.offset();
+                    self.opened = Some(opened);
+                }
                 None => {
                     *position = opened.end;
                     self.bytes -= opened.bytes;
-                    self.opened = None;
                 }
             }
             if !front.records.is_empty() {
@@ -88,21 +101,15 @@ impl Fetched {
             }
         }
     }
+}
 
-    /// Decodes the first batch, or steps over it where it is none of the user's; `false`: there is none.
-    fn open(&mut self, position: &mut Offset) -> Result<bool> {
-        let Some(batch) = self.batches.pop_front() else { return Ok(false) };
-        self.bytes -= batch.bytes().len();
-        let end = batch.next_offset();
-        if batch.is_control() {
-            *position = end;
-            return Ok(true);
-        }
-        let records = batch.records().inspect_err(|_| *self = Fetched::default())?;
-        let bytes = records.bytes().max(batch.bytes().len());
-        self.bytes += bytes;
+impl Opened {
+    /// Decodes a batch: its first `count` records, and what is left of it.
+    fn new(batch: &RecordBatch, count: usize) -> Result<(BatchRecords, Opened)> {
+        let (first, records) = batch.records_in_two(count)?;
         let (leader_epoch, timestamp_type) = (batch.leader_epoch(), batch.timestamp_type());
-        self.opened = Some(Opened { front: Front { leader_epoch, timestamp_type, records }, end, bytes });
-        Ok(true)
+        let bytes = records.bytes().max(batch.bytes().len());
+        let front = Front { leader_epoch, timestamp_type, records };
+        Ok((first, Opened { front, end: batch.next_offset(), bytes }))
     }
 }

@@ -140,7 +140,10 @@ impl Consumer {
     /// # Ok::<(), streamlog::Error>(())
     /// ```
     pub fn pause<'a>(&mut self, partitions: impl IntoIterator<Item = &'a TopicPartition>) -> Result<()> {
-        self.each(partitions, |assigned, _| Ok(assigned.set_paused(true)))
+        self.each(partitions, |assigned, _| {
+            assigned.set_paused(true);
+            Ok(())
+        })
     }
 
     /// Serves these partitions again where they were [paused](Consumer::pause).
@@ -149,7 +152,10 @@ impl Consumer {
     ///
     /// As [`pause`](Consumer::pause).
     pub fn resume<'a>(&mut self, partitions: impl IntoIterator<Item = &'a TopicPartition>) -> Result<()> {
-        self.each(partitions, |assigned, _| Ok(assigned.set_paused(false)))
+        self.each(partitions, |assigned, _| {
+            assigned.set_paused(false);
+            Ok(())
+        })
     }
 
     /// The partitions that are paused, by name.

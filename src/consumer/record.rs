@@ -146,6 +146,7 @@ pub struct OwnedRecord {
 
 impl OwnedRecord {
     /// The record, to look at.
+    #[expect(clippy::missing_panics_doc, reason = "it is made of one record, always")]
     #[must_use]
     pub fn record(&self) -> ConsumerRecord<'_> {
         let mut records = self.part.records.iter();

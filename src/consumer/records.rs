@@ -97,13 +97,11 @@ pub struct RecordsIter<'a> {
     /// The part that is being read, and where.
     now: Option<(&'a Part, BatchRecordsIter<'a>)>,
     parts: slice::Iter<'a, Part>,
-    count: usize,
 }
 
 impl<'a> RecordsIter<'a> {
     fn new(parts: &'a [Part]) -> RecordsIter<'a> {
-        let count = parts.iter().map(|part| part.records.len()).sum();
-        RecordsIter { now: None, parts: parts.iter(), count }
+        RecordsIter { now: None, parts: parts.iter() }
     }
 }
 
@@ -116,7 +114,6 @@ impl<'a> Iterator for RecordsIter<'a> {
             if let Some((part, records)) = &mut self.now {
                 let place = records.place();
                 if let Some(view) = records.next() {
-                    self.count -= 1;
                     return Some(ConsumerRecord::new(part, place, view));
                 }
             }
@@ -126,7 +123,9 @@ impl<'a> Iterator for RecordsIter<'a> {
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        (self.count, Some(self.count))
+        let now = self.now.as_ref().map_or(0, |(_, records)| records.len());
+        let count = now + self.parts.as_slice().iter().map(|part| part.records.len()).sum::<usize>();
+        (count, Some(count))
     }
 }
 
