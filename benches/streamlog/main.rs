@@ -16,6 +16,7 @@
 
 mod append;
 mod codecs;
+mod consume;
 mod harness;
 mod idle;
 mod memory;
@@ -28,7 +29,7 @@ use harness::{Outcome, Settings, Table};
 
 type Benchmark = fn(&Settings, &mut Table) -> Outcome<()>;
 
-const BENCHMARKS: [(&str, Benchmark); 12] = [
+const BENCHMARKS: [(&str, Benchmark); 13] = [
     ("append_bulk", append::bulk),
     ("append_calls", append::calls),
     ("append_one", append::one),
@@ -37,6 +38,7 @@ const BENCHMARKS: [(&str, Benchmark); 12] = [
     ("send_bulk", send::bulk),
     ("send_one", send::one),
     ("read_all", read::all),
+    ("consume_all", consume::all),
     ("open", open::open),
     ("codecs", codecs::codecs),
     ("memory", memory::memory),
