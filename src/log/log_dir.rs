@@ -120,8 +120,12 @@ impl LogDir {
             _ => Error::io("lock", &lock_path)(error),
         })?;
         // The slots are made after the id: where they are, an id that is missing has been lost.
-        let slots = storage.stat(&path.join(durable_slots::FILE_NAME));
-        let is_new = slots.is_err_and(|error| error.kind() == io::ErrorKind::NotFound);
+        let slots = path.join(durable_slots::FILE_NAME);
+        let is_new = match storage.stat(&slots) {
+            Ok(_) => false,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+            Err(error) => return Err(Error::io("look for", &slots)(error)),
+        };
         let meta = meta_properties::open(&*storage, path, is_new, cluster, &random)?;
         let (marker, was_clean) = CleanMarker::find(&storage, path)?;
         let mut ignored = Vec::new();

@@ -188,8 +188,10 @@ impl Log {
 
     /// Refuses everything once the log is closed, or its topic deleted.
     pub(super) fn check_open(&self) -> Result<()> {
+        // In this order: a deletion says so first, and closes then.
+        let is_closed = self.is_closed.load(Acquire);
         self.check_exists()?;
-        if self.is_closed.load(Acquire) { Err(Error::Closed) } else { Ok(()) }
+        if is_closed { Err(Error::Closed) } else { Ok(()) }
     }
 
     /// Refuses everything once the topic is deleted. What has been read of files by their names counts only if this is
