@@ -246,6 +246,27 @@ fn an_altered_topic_works_by_the_new_settings_at_once_and_for_ever() {
 }
 
 #[test]
+fn partitions_that_come_later_work_by_the_altered_settings_too() {
+    for place in Place::both() {
+        let (broker, _) = place.begin(TopicConfig::default());
+        let admin = broker.admin();
+        admin.alter_topic_config("t", TopicConfig::default().flush_messages(1), &[]).unwrap();
+        admin.create_partitions("t", 2).unwrap();
+        let check = |broker: &Broker| {
+            let topic = broker.topic("t").unwrap();
+            assert_eq!(topic.config().overrides(), [("flush.messages", "1".to_owned())]);
+            for partition in topic.partitions().map(Result::unwrap) {
+                let end = partition.append(&[Record::new().value("v")]).unwrap().end;
+                assert_eq!(partition.durable_offset(), end);
+            }
+        };
+        check(&broker);
+        drop((broker, admin));
+        check(&place.open());
+    }
+}
+
+#[test]
 fn a_change_that_is_refused_changes_nothing() {
     let place = Place::memory();
     let (broker, _) = place.begin(TopicConfig::default().segment_bytes(4096));
