@@ -50,6 +50,8 @@
 //!
 //! # Following a partition
 //!
+//! A [`Consumer`] follows any number of partitions: it remembers where it stands in each and waits for more. Without one:
+//!
 //! Remember where to read on ([`Batches::next_offset`]) together with what was done with the records, and read from there:
 //! an offset is a `u64` on the outside (`u64::from(offset)`, [`Offset::try_from`]). Records are readable before they are
 //! durable; who must not act on one that a power cut could take back stops at [`durable_offset`](Partition::durable_offset).
