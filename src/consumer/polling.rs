@@ -169,7 +169,7 @@ fn gather(reading: Reading<'_>, assigned: &mut [Assigned], turn: &mut usize) -> 
         }
         let Some(one) = assigned.get_mut(place).filter(|one| !one.is_paused()) else { continue };
         let was_empty = records.is_empty();
-        let visited = visit(one, reading, room.get_or_insert(0), &mut records);
+        let visited = visit(one, reading, &mut room, &mut records);
         if was_empty && (visited.is_err() || !records.is_empty()) {
             *turn = if place + 1 < count { place + 1 } else { 0 };
             visited?;
@@ -178,20 +178,26 @@ fn gather(reading: Reading<'_>, assigned: &mut [Assigned], turn: &mut usize) -> 
     Ok(records)
 }
 
-/// Gathers what one partition has, fetching where nothing is left of what was fetched.
-fn visit(one: &mut Assigned, reading: Reading<'_>, room: &mut usize, records: &mut Records) -> Result<()> {
+/// Gathers what one partition has, fetching within `room` where nothing is left of what was fetched.
+fn visit(
+    one: &mut Assigned,
+    reading: Reading<'_>,
+    room: &mut Option<usize>,
+    records: &mut Records,
+) -> Result<()> {
     let before = records.len();
     // Again where what was fetched are none of the user's records.
     while records.len() == before {
         if one.fetched().is_empty() {
-            if *room == 0 && before > 0 {
+            let left = room.unwrap_or(0);
+            if left == 0 && before > 0 {
                 return Ok(());
             }
-            let bytes = one.fetch(reading, reading.config.max_partition_fetch_bytes.min(*room))?;
+            let bytes = one.fetch(reading, reading.config.max_partition_fetch_bytes.min(left))?;
             if bytes == 0 {
                 return Ok(());
             }
-            *room = room.saturating_sub(bytes);
+            *room = room.map(|room| room.saturating_sub(bytes));
         }
         one.take(reading.config.max_poll_records - before, records)?;
     }

@@ -7,6 +7,8 @@ mod settings;
 mod trouble;
 mod waiting;
 
+use std::fs::OpenOptions;
+use std::io::{Seek, SeekFrom, Write};
 use std::time::Duration;
 
 use streamlog::{
@@ -61,6 +63,14 @@ fn append_batch(partition: &Partition, count: u64) {
     let values: Vec<String> = (end..end + count).map(|number| number.to_string()).collect();
     let records: Vec<Record<'_>> = values.iter().map(|value| Record::new().value(value)).collect();
     partition.append(&records).unwrap();
+}
+
+/// Writes over what stands in the only log file of a partition.
+fn overwrite(place: &Place, number: u32, position: u64, bytes: &[u8]) {
+    let path = place.path().join(format!("t-{number}")).join("00000000000000000000.log");
+    let mut file = OpenOptions::new().write(true).open(path).unwrap();
+    file.seek(SeekFrom::Start(position)).unwrap();
+    file.write_all(bytes).unwrap();
 }
 
 /// Values as text, as they come.

@@ -1,13 +1,15 @@
 //! What a poll returns: everything, in order, within its bounds, from the partitions in turn.
 
 use std::collections::BTreeSet;
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::fs;
 use std::thread;
 
 use streamlog::{Error, LeaderEpoch, Record, Records, Timestamp, TimestampType, TopicConfig};
 
-use super::{NO_WAIT, append_batch, append_each, begin, consumer_of, from_the_start, named, places, texts};
+use super::{
+    NO_WAIT, append_batch, append_each, begin, consumer_of, from_the_start, named, offset, overwrite, places,
+    texts,
+};
 use crate::hostile::fix_crc;
 use crate::kit::{Place, Seed};
 
@@ -104,13 +106,28 @@ fn every_partition_has_its_turn_however_much_the_others_have() {
 }
 
 #[test]
+fn a_poll_goes_on_to_the_next_partition_where_one_has_too_little() {
+    let place = Place::memory();
+    let (broker, partitions) = begin(&place, 2, TopicConfig::default());
+    append_batch(&partitions[0], 3);
+    append_batch(&partitions[1], 4);
+    let mut consumer = consumer_of(from_the_start(&broker).max_poll_records(2), 2);
+    let mut polled = || places(&consumer.poll(NO_WAIT).unwrap());
+    assert_eq!(polled(), [(0, 0), (0, 1)]);
+    assert_eq!(polled(), [(1, 0), (1, 1)]);
+    assert_eq!(polled(), [(0, 2), (1, 2)]);
+    append_batch(&partitions[0], 1);
+    assert_eq!(polled(), [(1, 3), (0, 3)], "also where the next one has nothing fetched yet");
+}
+
+#[test]
 fn fetches_stay_within_their_bytes_but_for_one_batch() {
     for place in Place::both() {
         let (broker, partitions) = begin(&place, 3, TopicConfig::default());
         for partition in &partitions {
             (0..20).for_each(|_| append_batch(partition, 10));
         }
-        let batch = partitions[0].read(streamlog::Offset::ZERO, 1).unwrap().bytes() as u64 + 20;
+        let batch = partitions[0].read(offset(0), 1).unwrap().bytes() as u64 + 20;
         let read_by = |of_one: usize, of_all: usize| {
             let before = broker.metrics().bytes_read;
             let builder = from_the_start(&broker).max_poll_records(usize::MAX);
@@ -138,15 +155,13 @@ fn control_batches_are_not_returned_and_are_passed() {
     let place = Place::disk();
     let (broker, partitions) = begin(&place, 1, TopicConfig::default());
     append_each(&partitions[0], &["a", "b", "c", "d"]);
-    let batches = partitions[0].read(streamlog::Offset::ZERO, usize::MAX).unwrap();
-    let path = place.partition_path().join("00000000000000000000.log");
+    let batches = partitions[0].read(offset(0), usize::MAX).unwrap();
     let mut position = 0;
-    let file = OpenOptions::new().write(true).open(path).unwrap();
     for (batch, is_control) in batches.iter().zip([true, false, true, true]) {
         let mut bytes = batch.bytes().to_vec();
         bytes[22] |= if is_control { 0x20 } else { 0 };
         fix_crc(&mut bytes);
-        file.write_all_at(&bytes, position).unwrap();
+        overwrite(&place, 0, position, &bytes);
         position += bytes.len() as u64;
     }
     let mut consumer = consumer_of(from_the_start(&broker).max_partition_fetch_bytes(1), 1);
@@ -191,10 +206,9 @@ fn a_wrong_crc_is_an_error_where_crcs_are_checked() {
     let place = Place::disk();
     let (broker, partitions) = begin(&place, 1, TopicConfig::default());
     append_each(&partitions[0], &["v"]);
-    let end = partitions[0].read(streamlog::Offset::ZERO, 1).unwrap().bytes() as u64;
-    let file = OpenOptions::new().write(true).open(place.partition_path().join("00000000000000000000.log"));
+    let end = partitions[0].read(offset(0), 1).unwrap().bytes() as u64;
     // The value is the last but one byte, before the count of headers.
-    file.unwrap().write_all_at(b"w", end - 2).unwrap();
+    overwrite(&place, 0, end - 2, b"w");
     let error = consumer_of(from_the_start(&broker), 1).poll(NO_WAIT).unwrap_err();
     assert!(error.is_corruption() && matches!(error, Error::Fetch { .. }), "{error}");
     let mut trusting = consumer_of(from_the_start(&broker).check_crcs(false), 1);

@@ -1,12 +1,13 @@
 //! A partition in trouble is told by name, when it is its turn, and the others are served.
 
-use std::fs::{self, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::fs;
 use std::time::Duration;
 
 use streamlog::{Broker, Consumer, Error, Partition, TopicConfig};
 
-use super::{NO_WAIT, append_batch, append_each, begin, consumer_of, from_the_start, named, offset, texts};
+use super::{
+    NO_WAIT, append_batch, append_each, begin, consumer_of, from_the_start, named, offset, overwrite, texts,
+};
 use crate::kit::Place;
 
 /// A poll that finds something or fails: it never has to wait here.
@@ -14,12 +15,10 @@ const LONG: Duration = Duration::from_secs(3600);
 
 /// Damages the value of the record at an offset, each of which is a batch of its own.
 fn damage(place: &Place, partition: &Partition, number: u32, at: u64) {
-    let directory = place.path().join(format!("t-{number}"));
-    let log = directory.join("00000000000000000000.log");
     let before = partition.read(offset(0), usize::MAX).unwrap();
     let upto = usize::try_from(at).unwrap();
     let end: u64 = before.iter().take(upto + 1).map(|batch| batch.bytes().len() as u64).sum();
-    OpenOptions::new().write(true).open(log).unwrap().write_all_at(&[0xff], end - 2).unwrap();
+    overwrite(place, number, end - 2, &[0xff]);
 }
 
 /// What polls give until there is nothing more: the texts of all, and how many errors came on the way.
@@ -69,11 +68,9 @@ fn records_that_cannot_be_decoded_are_told_behind_those_before_them() {
     let place = Place::disk();
     let (broker, partitions) = begin(&place, 1, TopicConfig::default());
     append_each(&partitions[0], &["a", "b", "c"]);
-    damage(&place, &partitions[0], 0, 1);
-    // Without a look at the CRC, a length that cannot be: the byte is the value's, so make it the record's.
-    let log = place.partition_path().join("00000000000000000000.log");
+    // A length that cannot be, at the front of the record: without a look at the CRC, decoding finds it.
     let batch = partitions[0].read(offset(0), 1).unwrap().bytes() as u64;
-    OpenOptions::new().write(true).open(log).unwrap().write_all_at(&[0xff; 4], batch + 61).unwrap();
+    overwrite(&place, 0, batch + 61, &[0xff; 4]);
     let mut consumer = consumer_of(from_the_start(&broker).check_crcs(false), 1);
     assert_eq!(texts(&consumer.poll(LONG).unwrap()), ["a"]);
     for _ in 0..2 {
