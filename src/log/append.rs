@@ -50,7 +50,7 @@ impl Log {
         self.append_encoded(batches, &config, now)
     }
 
-    /// How large a batch of this codec may be before compression, so that it surely fits `max.message.bytes`.
+    /// How large a batch of this codec may be before compression, so that it surely fits `max.message.bytes` and a segment.
     pub(crate) fn batch_bytes_max(&self, compression: Compression) -> usize {
         let config = self.config.load();
         let stored = config.compression.stored(compression);

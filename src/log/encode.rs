@@ -46,9 +46,11 @@ pub(crate) fn encode(
     Ok(batches)
 }
 
-/// How large a batch may be, uncompressed, so that it surely fits `max.message.bytes`: what does not compress grows a bit.
+/// How large a batch may be, uncompressed, so that it surely fits `max.message.bytes` and a segment: what does not compress grows
+/// a bit.
 pub(crate) fn fitting_bytes(config: &TopicConfig, compression: Compression) -> usize {
-    let limit = usize::try_from(config.max_message_bytes).unwrap_or(usize::MAX);
+    let limit = config.max_message_bytes.min(config.segment_bytes);
+    let limit = usize::try_from(limit).unwrap_or(usize::MAX);
     match compression {
         Compression::None => limit,
         _ => limit.saturating_sub(limit / 16).saturating_sub(GROWTH_BYTES),

@@ -175,6 +175,11 @@ impl Log {
     /// Refuses appends and syncs once the log is closed or poisoned.
     pub(crate) fn check_usable(&self) -> Result<()> {
         self.check_open()?;
+        self.check_sound()
+    }
+
+    /// Refuses what needs a sync after one has failed.
+    pub(crate) fn check_sound(&self) -> Result<()> {
         match self.poison.get() {
             None => Ok(()),
             Some(source) => Err(Error::Poisoned {

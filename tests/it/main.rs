@@ -18,6 +18,7 @@ mod model;
 mod open;
 mod partitions_added;
 mod producer;
+mod producer_batches;
 mod read;
 mod recompression;
 mod regression;

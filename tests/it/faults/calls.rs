@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// One call that changes something, or makes a change survive.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Call {
+pub(crate) enum Call {
     Create(PathBuf),
     CreateDir(PathBuf),
     Write(PathBuf, Range<u64>),

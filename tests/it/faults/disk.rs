@@ -24,7 +24,7 @@ const SECTOR_BYTES: usize = 512;
 
 /// What is left for the next process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum After {
+pub(crate) enum After {
     /// The process died: the page cache stays.
     Kill,
     /// The power went: only what was synced is there.
@@ -36,7 +36,7 @@ pub(super) enum After {
 
 /// How a call fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// The disk is full.
     Full,
     /// The disk does not answer.
@@ -49,7 +49,7 @@ pub(super) enum Failure {
 
 /// What goes wrong, by the number of the call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Plan {
+pub(crate) enum Plan {
     Nothing,
     /// At the change with this number, which is not made, the power goes: every call fails from then on.
     DieAtChange(u64),
@@ -57,13 +57,15 @@ pub(super) enum Plan {
     FailOnce(u64, Failure),
     /// Every call that changes something fails from the call with this number on.
     FailFrom(u64, Failure),
+    /// Every change of the files whose path contains this fails.
+    FailChangesOf(&'static str, Failure),
     /// Every sync of the files whose path contains this fails.
     FailSyncsOf(&'static str),
 }
 
 /// The disk; see the [module](self). Clones are the same disk.
 #[derive(Clone)]
-pub(super) struct Disk {
+pub(crate) struct Disk {
     state: Arc<Mutex<State>>,
 }
 
@@ -125,7 +127,7 @@ enum What {
 }
 
 impl Disk {
-    pub(super) fn new() -> Disk {
+    pub(crate) fn new() -> Disk {
         let root = Node::Directory(Directory::default());
         Disk::of(State {
             nodes: vec![root],
@@ -142,28 +144,28 @@ impl Disk {
     }
 
     /// From now on, this goes wrong.
-    pub(super) fn plan(&self, plan: Plan) {
+    pub(crate) fn plan(&self, plan: Plan) {
         self.lock().plan = plan;
     }
 
     /// Calls and changes so far.
-    pub(super) fn counts(&self) -> (u64, u64) {
+    pub(crate) fn counts(&self) -> (u64, u64) {
         let state = self.lock();
         (state.calls, state.changes)
     }
 
     /// Whether the power has gone.
-    pub(super) fn is_down(&self) -> bool {
+    pub(crate) fn is_down(&self) -> bool {
         self.lock().is_down
     }
 
     /// The changes and syncs so far.
-    pub(super) fn calls(&self) -> Vec<Call> {
+    pub(crate) fn calls(&self) -> Vec<Call> {
         self.lock().log.clone()
     }
 
     /// The disk as the next process finds it; nothing goes wrong on it.
-    pub(super) fn after(&self, after: After) -> Disk {
+    pub(crate) fn after(&self, after: After) -> Disk {
         let mut state = self.lock().clone();
         (state.plan, state.is_down, state.calls, state.changes) = (Plan::Nothing, false, 0, 0);
         state.log.clear();
@@ -187,7 +189,7 @@ impl Disk {
     }
 
     /// Every file, by path.
-    pub(super) fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
+    pub(crate) fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let state = self.lock();
         let mut files = BTreeMap::new();
         let mut rest = vec![(PathBuf::new(), 0)];
@@ -203,7 +205,7 @@ impl Disk {
     }
 
     /// Puts these bytes into a file, durably, or removes it.
-    pub(super) fn put(&self, path: &Path, bytes: Option<&[u8]>) {
+    pub(crate) fn put(&self, path: &Path, bytes: Option<&[u8]>) {
         let mut state = self.lock();
         let (parent, name) = state.parent(path).unwrap();
         let node = state.directory(parent).unwrap().seen.get(&name).copied();
@@ -253,6 +255,16 @@ impl State {
             }
             Plan::FailOnce(number, failure) if self.calls == number => Some(failure),
             Plan::FailFrom(number, failure) if self.calls >= number && is_change => Some(failure),
+            Plan::FailChangesOf(part, failure) => match &call {
+                Some(
+                    Call::Create(path)
+                    | Call::Write(path, _)
+                    | Call::Resize(path, _)
+                    | Call::Allocate(path, _)
+                    | Call::Zero(path, _),
+                ) if path.to_string_lossy().contains(part) => Some(failure),
+                _ => None,
+            },
             Plan::FailSyncsOf(part) => match &call {
                 Some(Call::Sync(path) | Call::SyncDir(path)) if path.to_string_lossy().contains(part) => {
                     Some(Failure::Io)
@@ -273,11 +285,15 @@ impl State {
     /// How much of these bytes the call writes that was just refused.
     fn written(&self, bytes: usize) -> usize {
         match self.plan {
-            Plan::FailOnce(_, failure) | Plan::FailFrom(_, failure) if !self.is_down => match failure {
-                Failure::Short => bytes / 2,
-                Failure::Late => bytes,
-                Failure::Full | Failure::Io => 0,
-            },
+            Plan::FailOnce(_, failure) | Plan::FailFrom(_, failure) | Plan::FailChangesOf(_, failure)
+                if !self.is_down =>
+            {
+                match failure {
+                    Failure::Short => bytes / 2,
+                    Failure::Late => bytes,
+                    Failure::Full | Failure::Io => 0,
+                }
+            }
             _ => 0,
         }
     }

@@ -1,9 +1,9 @@
 //! Crashes, failing disks and damaged files: what an acknowledgement is worth when things go wrong.
 
 mod acknowledgement;
-mod calls;
+pub(crate) mod calls;
 mod damage;
-mod disk;
+pub(crate) mod disk;
 mod failing_disk;
 mod killed_process;
 mod power_cut;
