@@ -25,6 +25,12 @@ impl Background {
         Background { clock, timers: Arc::default(), syncs: Arc::default() }
     }
 
+    /// Lets go of what has not been run. After the threads have ended.
+    pub(super) fn end(&self) {
+        self.timers.end();
+        self.syncs.end();
+    }
+
     /// Starts the threads, unless the clock runs the work itself.
     pub(super) fn start(&self) -> io::Result<Vec<Worker>> {
         let mut workers = Vec::new();

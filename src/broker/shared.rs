@@ -98,6 +98,7 @@ impl Shared {
         ends.iter().for_each(|held| held.end());
         // Then background work, so that nothing checkpoints what is being closed; then what makes or removes logs.
         workers.clear();
+        self.background.end();
         self.catalog.end_changes();
         self.dirs.end_checkpoints();
         let mut first_error = None;

@@ -33,7 +33,10 @@ impl Drop for Worker {
     fn drop(&mut self) {
         self.is_ending.store(true, Release);
         self.timers.wake_worker();
-        if let Some(thread) = self.thread.take() {
+        // Whoever ends it may be one of its own jobs, which let go of the broker's last handle: then it ends by itself.
+        if let Some(thread) = self.thread.take()
+            && thread.thread().id() != thread::current().id()
+        {
             // A panic in it has been reported where it happened.
             let _ = thread.join();
         }

@@ -27,15 +27,20 @@ pub(crate) struct Timers {
 
 #[derive(Default)]
 struct Jobs {
+    /// Whether nothing is run any more.
+    is_over: bool,
     /// By deadline, then by arrival.
     queue: BTreeMap<(Duration, u64), Job>,
     arrivals: u64,
 }
 
 impl Timers {
-    /// Runs `job` once the clock has reached `deadline`.
+    /// Runs `job` once the clock has reached `deadline`. Never after the [`end`](Timers::end).
     pub(crate) fn schedule(&self, deadline: Duration, job: impl FnOnce() + Send + 'static) {
         let mut jobs = self.jobs.lock();
+        if jobs.is_over {
+            return;
+        }
         let arrival = jobs.arrivals;
         jobs.arrivals += 1;
         let earliest = jobs.queue.first_key_value().is_none_or(|(&(first, _), _)| deadline < first);
@@ -48,17 +53,32 @@ impl Timers {
 
     /// Runs `job` in the background as soon as can be: at once, where there is no background.
     pub(crate) fn submit(&self, job: impl FnOnce() + Send + 'static) {
-        if self.worker.get().is_some() {
+        if self.have_worker() {
             self.schedule(Duration::ZERO, job);
         } else {
             job();
         }
     }
 
+    /// Whether a thread of their own runs the jobs. None on a manual clock.
+    pub(crate) fn have_worker(&self) -> bool {
+        self.worker.get().is_some()
+    }
+
     /// Names the thread that will run the jobs. Once, by that thread.
     pub(crate) fn set_worker(&self, waker: &Waker) {
         // There is only one.
         let _ = self.worker.set(waker.clone());
+    }
+
+    /// Lets go of all jobs, and of what comes from now on: a job may hold what holds the timers.
+    pub(crate) fn end(&self) {
+        let queue = {
+            let mut jobs = self.jobs.lock();
+            jobs.is_over = true;
+            std::mem::take(&mut jobs.queue)
+        };
+        drop(queue);
     }
 
     /// Lets the thread that runs the jobs look again.

@@ -19,6 +19,7 @@ mod open;
 mod partitions_added;
 mod producer;
 mod producer_batches;
+mod producer_close;
 mod read;
 mod recompression;
 mod regression;
