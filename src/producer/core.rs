@@ -29,7 +29,7 @@ pub(super) struct Core {
     pub(super) random: Mutex<fastrand::Rng>,
     /// The topics that were sent to.
     pub(super) targets: ArcSwap<Targets>,
-    /// Held to change `targets`.
+    /// Held to change `targets`, to make an accumulator, and to close.
     pub(super) changing: Mutex<()>,
     /// The first failure since the last flush that no delivery was asked for.
     failure: Mutex<Option<Error>>,
@@ -65,7 +65,11 @@ impl Core {
 
     /// Lets nothing more be sent.
     pub(super) fn refuse_sends(&self) {
-        self.is_closed.store(true, Release);
+        {
+            // No topic and no accumulator comes after this.
+            let _changing = self.changing.lock();
+            self.is_closed.store(true, Release);
+        }
         self.targets.load().accumulators().for_each(|accumulator| accumulator.refuse_sends());
         self.budget.wake_all();
     }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::accumulator::Accumulator;
 use super::core::Core;
 use crate::broker::Broker;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::offset::PartitionId;
 use crate::record::Record;
 use crate::sync::{Arc, AtomicU64, AtomicUsize, OnceLock, Relaxed};
@@ -26,7 +26,8 @@ pub(super) struct Targets {
 #[derive(Debug)]
 pub(super) struct Target {
     entry: Arc<TopicEntry>,
-    accumulators: Vec<OnceLock<Arc<Accumulator>>>,
+    /// Shared with the older versions of this topic that a sender may still hold: a partition has one accumulator.
+    accumulators: Vec<Arc<OnceLock<Arc<Accumulator>>>>,
     sticky: StickyChoice,
     /// How many bytes have gone to the sticky partition since it is.
     sticky_bytes: AtomicUsize,
@@ -43,7 +44,7 @@ impl Targets {
 
     /// All accumulators.
     pub(super) fn accumulators(&self) -> impl Iterator<Item = &Arc<Accumulator>> {
-        self.by_name.values().flat_map(|target| target.accumulators.iter().filter_map(OnceLock::get))
+        self.by_name.values().flat_map(|target| target.accumulators.iter().filter_map(|slot| slot.get()))
     }
 }
 
@@ -51,7 +52,7 @@ impl Target {
     fn new(entry: Arc<TopicEntry>, core: &Core) -> Target {
         let count = entry.partition_count();
         Target {
-            accumulators: (0..count).map(|_| OnceLock::new()).collect(),
+            accumulators: (0..count).map(|_| Arc::default()).collect(),
             entry,
             sticky: StickyChoice::new(count, &mut core.random.lock()),
             sticky_bytes: AtomicUsize::new(0),
@@ -67,7 +68,7 @@ impl Target {
         let mut target = Target::new(entry, core);
         if target.entry.id == self.entry.id {
             for (slot, known) in target.accumulators.iter_mut().zip(&self.accumulators) {
-                slot.clone_from(known);
+                *slot = Arc::clone(known);
             }
         }
         Some(target)
@@ -94,6 +95,11 @@ impl Target {
         }
         // It knows what is wrong with a partition that is not there.
         let log = self.entry.log(partition.into())?;
+        let _changing = core.changing.lock();
+        // Under the lock that a close takes: what is made here, the close sees.
+        if core.is_closed() {
+            return Err(Error::Closed);
+        }
         Ok(slot.expect("there is one for each log").get_or_init(|| Accumulator::new(core, log)))
     }
 
@@ -123,6 +129,9 @@ impl Core {
         let version = catalog.version();
         let entry = broker.shared.topic_or_create(name)?;
         let _changing = self.changing.lock();
+        if self.is_closed() {
+            return Err(Error::Closed);
+        }
         let known = self.targets.load_full();
         let mut by_name = known.by_name.clone();
         if known.version != version {

@@ -20,6 +20,7 @@ mod partitions_added;
 mod producer;
 mod producer_batches;
 mod producer_close;
+mod producer_threads;
 mod read;
 mod recompression;
 mod regression;
