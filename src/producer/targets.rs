@@ -44,7 +44,7 @@ impl Targets {
 
     /// All accumulators.
     pub(super) fn accumulators(&self) -> impl Iterator<Item = &Arc<Accumulator>> {
-        self.by_name.values().flat_map(|target| target.accumulators.iter().filter_map(|slot| slot.get()))
+        self.by_name.values().flat_map(|target| target.accumulators())
     }
 }
 
@@ -72,6 +72,11 @@ impl Target {
             }
         }
         Some(target)
+    }
+
+    /// Those of the partitions that were sent to.
+    fn accumulators(&self) -> impl Iterator<Item = &Arc<Accumulator>> {
+        self.accumulators.iter().filter_map(|slot| slot.get())
     }
 
     /// The partition of a record: its own, or the one that the partitioner chooses.
@@ -128,24 +133,31 @@ impl Core {
         // Before anything is looked up, so that what changes in between is looked up again.
         let version = catalog.version();
         let entry = broker.shared.topic_or_create(name)?;
-        let _changing = self.changing.lock();
+        let changing = self.changing.lock();
         if self.is_closed() {
             return Err(Error::Closed);
         }
         let known = self.targets.load_full();
         let mut by_name = known.by_name.clone();
+        let mut gone = Vec::new();
         if known.version != version {
             by_name.retain(|name, target| {
-                let Ok(entry) = catalog.topic(name) else { return false };
-                if let Some(renewed) = target.renewed(entry, self) {
+                let entry = catalog.topic(name).ok();
+                if entry.as_ref().is_none_or(|entry| entry.id != target.entry.id) {
+                    gone.push(Arc::clone(target));
+                }
+                let is_there = entry.is_some();
+                if let Some(renewed) = entry.and_then(|entry| target.renewed(entry, self)) {
                     *target = Arc::new(renewed);
                 }
-                true
+                is_there
             });
         }
         let target = by_name.entry(name.to_owned()).or_insert_with(|| Arc::new(Target::new(entry, self)));
         let target = Arc::clone(target);
         self.targets.store(Arc::new(Targets { version, by_name }));
+        drop(changing);
+        gone.iter().flat_map(|target| target.accumulators()).for_each(|accumulator| accumulator.end());
         Ok(target)
     }
 }
