@@ -23,6 +23,9 @@ const ROUNDS_MAX: usize = 8;
 /// How much goes into one append, unless a single batch is larger.
 const ROUND_BYTES_MAX: usize = 1 << 20;
 
+/// The shortest pause before a repetition.
+const BACKOFF_MIN: Duration = Duration::from_millis(1);
+
 /// Batches on their way into the log, the bytes and what is known of them in two lists of one length.
 struct Round {
     encoded: Vec<EncodedBatch>,
@@ -34,11 +37,12 @@ struct Round {
 /// Ends the draining if it ends in a panic, so that the next one to come can drain.
 struct Draining<'a> {
     accumulator: &'a Accumulator,
+    is_over: bool,
 }
 
 impl Drop for Draining<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if !self.is_over {
             self.accumulator.state.lock().is_draining = false;
         }
     }
@@ -47,14 +51,21 @@ impl Drop for Draining<'_> {
 impl Accumulator {
     /// Appends what is ready. Only for who has taken it on, see `may_drain`.
     pub(super) fn drain(self: &Arc<Self>) {
-        let draining = Draining { accumulator: self };
-        for _ in 0..ROUNDS_MAX {
-            let Some((batches, sequence)) = self.take_round() else { return };
+        let mut draining = Draining { accumulator: self, is_over: false };
+        let timers = &self.core.background.timers;
+        let mut rounds = 0;
+        while rounds < ROUNDS_MAX || !timers.have_worker() {
+            let Some((batches, sequence)) = self.take_round() else {
+                draining.is_over = true;
+                return;
+            };
             self.run(self.encode(batches, sequence));
+            rounds += 1;
         }
-        drop(draining);
+        draining.is_over = true;
         let this = Arc::clone(self);
-        self.core.background.timers.submit(move || this.drain());
+        // Behind all that is due by now: other partitions want their turn.
+        timers.schedule(self.clock().monotonic(), move || this.drain());
     }
 
     /// The batches of the next round, with the sequence of the first of them; `None`, and the draining over, where there
@@ -198,11 +209,14 @@ impl Accumulator {
 }
 
 impl Core {
-    /// How long to wait after so many attempts: `retry.backoff.ms`, doubled each time, a fifth more or less.
+    /// How long to wait after so many attempts: `retry.backoff.ms`, doubled each time, a fifth more or less. Never nothing, so that
+    /// a full disk does not keep a thread busy.
     fn backoff(&self, attempts: u32) -> Duration {
         let (first, most) = (self.config.retry_backoff, self.config.retry_backoff_max);
         let doubled = first.saturating_mul(1_u32 << attempts.saturating_sub(1).min(20)).min(most.max(first));
-        doubled.mul_f64(0.8 + 0.4 * self.random.lock().f64())
+        let fifth = doubled / 5;
+        let drawn = fifth.mul_f64(2.0 * self.random.lock().f64());
+        doubled.saturating_sub(fifth).saturating_add(drawn).max(BACKOFF_MIN)
     }
 }
 

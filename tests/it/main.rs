@@ -21,6 +21,7 @@ mod producer;
 mod producer_batches;
 mod producer_close;
 mod producer_threads;
+mod producer_retries;
 mod read;
 mod recompression;
 mod regression;
