@@ -27,14 +27,21 @@ pub(super) struct Completion {
     /// Whether somebody let go of a delivery without having asked: then the background sees to it that the batch becomes
     /// durable, and `flush` tells its failure.
     is_abandoned: AtomicBool,
+    /// Whether the background was told to, so that a failure is told once.
+    is_looked_after: AtomicBool,
     /// Held only to leave and take wakers.
     waiting: Mutex<Vec<Waker>>,
 }
 
 impl Completion {
     pub(super) fn new(accumulator: Arc<Accumulator>) -> Arc<Completion> {
-        let (outcome, is_abandoned) = (OnceLock::new(), AtomicBool::new(false));
-        Arc::new(Completion { accumulator, outcome, is_abandoned, waiting: Mutex::default() })
+        Arc::new(Completion {
+            accumulator,
+            outcome: OnceLock::new(),
+            is_abandoned: AtomicBool::new(false),
+            is_looked_after: AtomicBool::new(false),
+            waiting: Mutex::default(),
+        })
     }
 
     /// What became of the batch; nothing yet.
@@ -78,10 +85,13 @@ impl Completion {
     }
 
     fn look_after(&self) {
-        match self.outcome.get() {
-            None => {}
-            Some(Ok(placed)) => self.accumulator.secure(placed.end),
-            Some(Err(error)) => self.accumulator.note_failure(error),
+        let Some(outcome) = self.outcome.get() else { return };
+        if self.is_looked_after.swap(true, Relaxed) {
+            return;
+        }
+        match outcome {
+            Ok(placed) => self.accumulator.secure(placed.end),
+            Err(error) => self.accumulator.note_failure(error),
         }
     }
 }
