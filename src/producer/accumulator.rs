@@ -18,7 +18,7 @@ use crate::error::{Chain, Error, Result};
 use crate::log::Log;
 use crate::offset::{Offset, PartitionId, Timestamp};
 use crate::record::{BatchBuilder, EncodedBatch, Record};
-use crate::sync::{Arc, AtomicBool, Mutex, SeqCst, Weak};
+use crate::sync::{Arc, AtomicBool, AtomicU64, Mutex, SeqCst, Weak};
 
 /// What one producer holds for one partition; see the [module](self).
 #[derive(Debug)]
@@ -28,8 +28,10 @@ pub(super) struct Accumulator {
     pub(super) state: Mutex<State>,
     /// Whether the background has been asked to sync and has not begun.
     sync_is_submitted: AtomicBool,
-    /// Whether that was asked for records that nobody will ask about: then `flush` is to tell of a failure.
-    sync_is_unattended: AtomicBool,
+    /// Whether who needs a sync runs it: the background is about to end.
+    syncs_here: AtomicBool,
+    /// The end of the last record that nobody will ask about. Where it does not become durable, `flush` tells.
+    unattended_end: AtomicU64,
     /// Those who wait for the background's sync. Held only to leave and take wakers.
     waiting: Mutex<Vec<Waker>>,
 }
@@ -114,7 +116,8 @@ impl Accumulator {
             log: Arc::clone(log),
             state: Mutex::default(),
             sync_is_submitted: AtomicBool::new(false),
-            sync_is_unattended: AtomicBool::new(false),
+            syncs_here: AtomicBool::new(false),
+            unattended_end: AtomicU64::new(0),
             waiting: Mutex::default(),
         })
     }
@@ -320,9 +323,14 @@ impl Accumulator {
         self.log.sync_through(end).map(drop).map_err(|error| self.failed(&Arc::new(error)))
     }
 
-    /// Syncs all that has been appended to the partition so far, on this thread.
-    pub(super) fn sync_appended(&self) -> Result<()> {
-        self.sync_to(self.log.end())
+    /// Syncs all that has been appended to the partition so far, on this thread. A failure is kept for the next flush, once,
+    /// if it hit a record that nobody will ask about.
+    pub(super) fn sync_appended(&self) {
+        if let Err(error) = self.sync_to(self.log.end())
+            && u64::from(self.log.durable()) < self.unattended_end.swap(0, SeqCst)
+        {
+            self.core.note_failure(|| error);
+        }
     }
 
     /// Whether everything below `end` is on the device; if it is not, then why.
@@ -330,13 +338,13 @@ impl Accumulator {
         if self.log.durable() >= end {
             return Ok(());
         }
-        let error = self.log.check_usable().err().unwrap_or(Error::Closed);
+        let error = self.log.check_sound().err().unwrap_or(Error::Closed);
         Err(self.failed(&Arc::new(error)))
     }
 
     /// Ready as soon as everything below `end` is on the device, or never will be. The background syncs.
     pub(super) fn poll_secured(self: &Arc<Self>, end: Offset, context: &mut Context<'_>) -> Poll<()> {
-        let is_settled = || self.log.durable() >= end || self.log.check_usable().is_err();
+        let is_settled = || self.log.durable() >= end || self.log.check_sound().is_err();
         if is_settled() {
             return Poll::Ready(());
         }
@@ -353,27 +361,26 @@ impl Accumulator {
     /// Sees to it that everything below `end` becomes durable, if that was asked for and nobody waits for it.
     pub(super) fn secure(self: &Arc<Self>, end: Offset) {
         if self.acks() == Acks::All && self.log.durable() < end {
-            self.sync_is_unattended.store(true, SeqCst);
+            self.unattended_end.fetch_max(end.into(), SeqCst);
             self.submit_sync();
         }
     }
 
     fn submit_sync(self: &Arc<Self>) {
-        if !self.sync_is_submitted.swap(true, SeqCst) {
-            let this = Arc::clone(self);
-            self.core.background.syncs.submit(move || this.run_sync());
+        if self.sync_is_submitted.swap(true, SeqCst) {
+            return;
         }
+        if self.syncs_here.load(SeqCst) {
+            return self.run_sync();
+        }
+        let this = Arc::clone(self);
+        self.core.background.syncs.submit(move || this.run_sync());
     }
 
     fn run_sync(&self) {
-        // First, so that who comes from here on asks for another one.
-        self.sync_is_submitted.store(false, SeqCst);
-        let is_unattended = self.sync_is_unattended.swap(false, SeqCst);
-        if let Err(error) = self.sync_appended()
-            && is_unattended
-        {
-            self.core.note_failure(|| error);
-        }
+        // First, so that who comes from here on asks for another one; and read, to see what those before had appended.
+        self.sync_is_submitted.swap(false, SeqCst);
+        self.sync_appended();
         self.wake_waiting();
     }
 
@@ -384,6 +391,8 @@ impl Accumulator {
 
     /// Syncs for those who wait for the background, on this thread: the background is about to end.
     fn sync_waiters(&self) {
+        // Either who asks for a sync sees this, or this sees that one was asked for.
+        self.syncs_here.store(true, SeqCst);
         if self.sync_is_submitted.load(SeqCst) {
             self.run_sync();
         }

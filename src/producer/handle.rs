@@ -308,11 +308,7 @@ impl Inner {
             }
         }
         if core.config.acks == Acks::All {
-            for accumulator in targets.accumulators() {
-                if let Err(error) = accumulator.sync_appended() {
-                    core.note_failure(|| error);
-                }
-            }
+            targets.accumulators().for_each(|accumulator| accumulator.sync_appended());
         }
         Some(core.take_failure().map_or(Ok(()), Err))
     }
