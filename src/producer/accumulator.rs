@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::acks::Acks;
-use super::completion::Completion;
+use super::completion::{Completion, Placed};
 use super::core::Core;
 use crate::clock::{Clock, block_until};
 use crate::error::{Chain, Error, Result};
@@ -92,9 +92,16 @@ pub(super) struct Part {
 impl Drop for Part {
     fn drop(&mut self) {
         if self.completion.outcome().is_none() {
-            self.completion.complete(Err(Arc::new(Error::Closed)));
+            self.complete(Err(Arc::new(Error::Closed)));
         }
-        self.completion.accumulator.core.budget.release(self.reserved);
+    }
+}
+
+impl Part {
+    /// Gives the batch's memory back, and then says what became of it: who hears of it finds the room.
+    pub(super) fn complete(&mut self, outcome: Result<Placed, Arc<Error>>) {
+        self.completion.accumulator.core.budget.release(std::mem::take(&mut self.reserved));
+        self.completion.complete(outcome);
     }
 }
 
@@ -161,21 +168,17 @@ impl Accumulator {
             return Err(Error::Closed);
         }
         let mut has_closed = false;
-        let open = loop {
-            let open = state.open.get_or_insert_with(|| self.begin());
-            match open.builder.append_within(record, now, open.bytes_max) {
-                Ok(true) => break open,
-                Ok(false) => has_closed = state.close_open(),
-                Err(error) => {
-                    // There is never an open batch without a record.
-                    state.open.take_if(|open| open.builder.is_empty());
-                    return Err(error);
-                }
-            }
-        };
-        if open.builder.record_count() == 1 {
-            state.newest = Arc::downgrade(&open.part.completion);
+        if let Some(open) = &mut state.open
+            && !open.builder.append_within(record, now, open.bytes_max)?
+        {
+            has_closed = state.close_open();
         }
+        if state.open.is_none() || has_closed {
+            let open = self.begin(record, now)?;
+            state.newest = Arc::downgrade(&open.part.completion);
+            state.open = Some(open);
+        }
+        let open = state.open.as_mut().expect("a record was just added to it");
         open.part.reserved += reserved;
         let (completion, index) = (Arc::clone(&open.part.completion), open.builder.record_count() - 1);
         let deadline = open.part.opened.saturating_add(self.core.config.linger);
@@ -183,24 +186,31 @@ impl Accumulator {
             has_closed = state.close_open();
         }
         // While others append, or the partition rests, records gather in the open batch.
-        let is_hurried = self.core.config.linger.is_zero();
-        if is_hurried && !state.is_draining && !self.is_resting(state) {
+        if self.is_hurried() && !state.is_draining && !self.is_resting(state) {
             state.close_open();
         }
-        let linger = !is_hurried && state.open.is_some() && !state.linger_is_scheduled;
+        let linger = !self.core.config.linger.is_zero() && state.open.is_some() && !state.linger_is_scheduled;
         state.linger_is_scheduled |= linger;
         let drains = self.may_drain(state);
         Ok((Added { completion, index, has_closed, drains }, linger.then_some(deadline)))
     }
 
-    fn begin(self: &Arc<Self>) -> OpenBatch {
+    /// A batch with its first record, so that there is never an empty one.
+    fn begin(self: &Arc<Self>, record: &Record<'_>, now: Timestamp) -> Result<OpenBatch> {
         let config = &self.core.config;
+        let mut builder = config.builder();
+        builder.append(record, now)?;
         let completion = Completion::new(Arc::clone(self));
-        OpenBatch {
-            builder: config.builder(),
+        Ok(OpenBatch {
+            builder,
             bytes_max: config.batch_bytes.min(self.log.batch_bytes_max(config.compression)),
             part: Part { completion, opened: self.clock().monotonic(), attempts: 0, reserved: 0 },
-        }
+        })
+    }
+
+    /// Whether nothing lingers. So it is while somebody waits for memory: who does says so first and closes the open batches then.
+    pub(super) fn is_hurried(&self) -> bool {
+        self.core.config.linger.is_zero() || self.core.budget.is_waited_for()
     }
 
     /// Takes on the draining where somebody must: `true` obliges the caller to call [`drain`](Accumulator::drain).

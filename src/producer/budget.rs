@@ -54,6 +54,11 @@ impl Budget {
         }
     }
 
+    /// Whether somebody waits for room.
+    pub(super) fn is_waited_for(&self) -> bool {
+        self.is_waited_for.load(Relaxed)
+    }
+
     /// Lets everybody who waits look again.
     pub(super) fn wake_all(&self) {
         let waiting = {

@@ -1,12 +1,13 @@
 //! What a producer's handles, accumulators and background jobs share.
 
 use std::fmt;
+use std::task::{Context, Poll};
 
 use super::budget::Budget;
 use super::config::ProducerConfig;
 use super::targets::Targets;
 use crate::broker::{Background, EndsWithBroker};
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::sync::{Acquire, Arc, ArcSwap, AtomicBool, Mutex, Release};
 use crate::topic::Partitioner;
 
@@ -77,6 +78,19 @@ impl Core {
     /// Closes every open batch, and appends all that is ready.
     pub(super) fn drain_all(&self) {
         self.targets.load_full().accumulators().for_each(|accumulator| accumulator.hurry());
+    }
+
+    /// Reserves memory as soon as there is room. Whoever waits for it lets nothing linger.
+    pub(super) fn poll_reserve(&self, bytes: usize, context: &mut Context<'_>) -> Poll<Result<()>> {
+        if self.budget.poll_reserve(bytes, context).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        if self.is_closed() {
+            return Poll::Ready(Err(Error::Closed));
+        }
+        // After it was said that somebody waits: a batch that is opened from here on does not linger.
+        self.drain_all();
+        self.budget.poll_reserve(bytes, context).map(Ok)
     }
 
     /// Keeps a failure for the next flush, unless there is one already.

@@ -72,7 +72,7 @@ impl Accumulator {
     /// are none.
     fn take_round(self: &Arc<Self>) -> Option<(Vec<ReadyBatch>, i32)> {
         let mut state = self.state.lock();
-        if self.core.config.linger.is_zero() {
+        if self.is_hurried() {
             state.close_open();
         }
         if state.ready.is_empty() || self.is_resting(&state) {
@@ -94,14 +94,14 @@ impl Accumulator {
     /// Compresses and numbers batches. One that cannot be encoded fails alone.
     fn encode(&self, batches: Vec<ReadyBatch>, mut sequence: i32) -> Round {
         let (mut encoded, mut parts) = (Vec::with_capacity(batches.len()), Vec::with_capacity(batches.len()));
-        for ReadyBatch { body, part } in batches {
+        for ReadyBatch { body, mut part } in batches {
             match self.encode_one(body, sequence) {
                 Ok(batch) => {
                     sequence = next_sequence(sequence, &batch);
                     encoded.push(batch);
                     parts.push(part);
                 }
-                Err(error) => part.completion.complete(Err(Arc::new(error))),
+                Err(error) => part.complete(Err(Arc::new(error))),
             }
         }
         Round { encoded, parts, next_sequence: sequence }
@@ -133,7 +133,7 @@ impl Accumulator {
             Err(_) if round.encoded.len() > 1 => self.run_one_by_one(round),
             Err(error) => {
                 let error = Arc::new(error);
-                round.parts.iter().for_each(|part| part.completion.complete(Err(Arc::clone(&error))));
+                round.parts.iter_mut().for_each(|part| part.complete(Err(Arc::clone(&error))));
             }
         }
     }
@@ -160,12 +160,12 @@ impl Accumulator {
     fn settle(&self, round: Round, start: Offset) {
         self.state.lock().next_sequence = round.next_sequence;
         let mut base = start;
-        for (batch, part) in round.encoded.into_iter().zip(round.parts) {
+        for (batch, mut part) in round.encoded.into_iter().zip(round.parts) {
             let header = batch.header();
             let end = base.saturating_add(batch.record_count().into());
             let is_stamped = header.timestamp_type() == TimestampType::Append;
             let append_time = is_stamped.then(|| header.max_timestamp());
-            part.completion.complete(Ok(Placed { base, end, append_time }));
+            part.complete(Ok(Placed { base, end, append_time }));
             base = end;
             recycle(batch);
         }
@@ -185,7 +185,7 @@ impl Accumulator {
                 let (timeout, attempts) = (config.delivery_timeout, part.attempts);
                 let source = Arc::clone(&error);
                 let late = || Arc::new(Error::DeliveryTimeout { timeout, attempts, source });
-                part.completion.complete(Err(if is_late { late() } else { Arc::clone(&error) }));
+                part.complete(Err(if is_late { late() } else { Arc::clone(&error) }));
             } else {
                 later.push(ready((batch, part)));
             }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::poll_fn;
-use std::task::Poll;
 use std::time::Duration;
 
 use super::accumulator::Accumulator;
@@ -153,12 +152,7 @@ impl Producer {
         let (accumulator, bytes) = self.prepare(&target, &record)?;
         let core = &self.inner.core;
         if !core.budget.try_reserve(bytes) {
-            core.drain_all();
-            poll_fn(|context| match core.budget.poll_reserve(bytes, context) {
-                Poll::Pending if core.is_closed() => Poll::Ready(Err(Error::Closed)),
-                polled => polled.map(Ok),
-            })
-            .await?;
+            poll_fn(|context| core.poll_reserve(bytes, context)).await?;
         }
         self.add(&target, accumulator, &record, bytes)
     }
@@ -280,13 +274,7 @@ impl Producer {
         let core = &self.inner.core;
         let clock = &*core.background.clock;
         let deadline = deadline_after(clock, core.config.max_block);
-        // Whoever waits for memory lets nothing linger.
-        core.drain_all();
-        let reserved =
-            block_until(clock, deadline, |context| match core.budget.poll_reserve(bytes, context) {
-                Poll::Pending if core.is_closed() => Poll::Ready(Err(Error::Closed)),
-                polled => polled.map(Ok),
-            });
+        let reserved = block_until(clock, deadline, |context| core.poll_reserve(bytes, context));
         reserved.unwrap_or_else(|| Err(self.full(bytes, core.config.max_block)))
     }
 

@@ -95,7 +95,7 @@ impl Target {
     pub(super) fn accumulator(&self, core: &Arc<Core>, partition: PartitionId) -> Result<&Arc<Accumulator>> {
         let index = usize::try_from(u32::from(partition)).unwrap_or(usize::MAX);
         let slot = self.accumulators.get(index);
-        if let Some(accumulator) = slot.and_then(OnceLock::get) {
+        if let Some(accumulator) = slot.and_then(|slot| slot.get()) {
             return Ok(accumulator);
         }
         // It knows what is wrong with a partition that is not there.
