@@ -132,10 +132,10 @@ impl ProducerConfig {
             let reason = format!("must not be below linger.ms, {}", millis_text(self.linger));
             return refuse("delivery.timeout.ms", millis_text(self.delivery_timeout), reason);
         }
-        if self.idempotence == Some(true) {
-            if let Some(conflict) = self.conflict() {
-                return refuse("enable.idempotence", "true".to_owned(), conflict.to_owned());
-            }
+        if self.idempotence == Some(true)
+            && let Some(conflict) = self.conflict()
+        {
+            return refuse("enable.idempotence", "true".to_owned(), conflict.to_owned());
         }
         if self.is_idempotent() && self.max_in_flight > IN_FLIGHT_MAX_IDEMPOTENT {
             let reason = format!("with idempotence, must be at most {IN_FLIGHT_MAX_IDEMPOTENT}");
