@@ -105,6 +105,12 @@ impl Watcher {
         fence(SeqCst);
     }
 
+    /// Whether anybody waits.
+    #[cfg(test)]
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.is_waiting.load(Relaxed)
+    }
+
     /// Says that nobody waits any more.
     pub(crate) fn stop(&self) {
         self.is_waiting.store(false, Relaxed);

@@ -140,6 +140,15 @@ impl ManualClock {
         self.shared.woken.notify_all();
     }
 
+    /// The thread that moves the clock sleeps until it is woken, or another thread has left a job that the clock is to run.
+    fn wait_for_work(&self, parker: &Parker) {
+        let alive: Vec<_> = self.shared.state.lock().timers.iter().filter_map(Weak::upgrade).collect();
+        alive.iter().for_each(|timers| timers.mover().wait(parker.waker()));
+        if self.next_due(Duration::MAX).is_none() {
+            parker.park(None);
+        }
+    }
+
     /// The earliest deadline up to `target`, and whose it is.
     fn next_due(&self, target: Duration) -> Option<(Duration, Arc<Timers>)> {
         let mut state = self.shared.state.lock();
@@ -184,7 +193,7 @@ impl sealed::Engine for ManualClock {
             // What has no deadline comes from a job, or else from another thread.
             None => match self.next_due(Duration::MAX) {
                 Some((due, _)) => drop(self.step(due)),
-                None => parker.park(None),
+                None => self.wait_for_work(parker),
             },
         }
     }
@@ -245,6 +254,31 @@ mod tests {
         assert_eq!(clock.monotonic(), Duration::from_secs(4));
         assert_eq!(block_until(&clock, Some(Duration::from_secs(60)), ask), Some(()));
         assert_eq!(clock.monotonic(), Duration::from_secs(5));
+    }
+
+    #[test]
+    fn the_thread_that_moves_the_clock_runs_what_another_leaves_while_it_waits() {
+        let clock = ManualClock::new(Timestamp::from_millis(0));
+        let timers = Arc::new(Timers::default());
+        assert!(sealed::Engine::runs(&clock, &timers));
+        let ready = Arc::new(Mutex::new(false));
+        let (set, waker) = (Arc::clone(&ready), Parker::current().waker().clone());
+        let other = thread::spawn({
+            let timers = Arc::clone(&timers);
+            move || {
+                while !timers.mover().is_waiting() {
+                    thread::yield_now();
+                }
+                timers.schedule(Duration::from_secs(5), move || {
+                    *set.lock() = true;
+                    waker.wake();
+                });
+            }
+        });
+        let ask = |_: &mut Context<'_>| if *ready.lock() { Poll::Ready(()) } else { Poll::Pending };
+        assert_eq!(block_until(&clock, None, ask), Some(()));
+        assert_eq!(clock.monotonic(), Duration::from_secs(5));
+        other.join().unwrap();
     }
 
     #[test]

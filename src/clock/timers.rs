@@ -11,6 +11,7 @@ use std::fmt;
 use std::task::Waker;
 use std::time::Duration;
 
+use crate::signal::Watcher;
 use crate::sync::{Mutex, OnceLock};
 
 /// What a timer does.
@@ -23,6 +24,8 @@ pub(crate) struct Timers {
     jobs: Mutex<Jobs>,
     /// Woken when the earliest deadline has moved forward: the thread that sleeps until it. None on a manual clock.
     worker: OnceLock<Waker>,
+    /// Told of the same: who moves a manual clock and waits there until anything is to be done.
+    mover: Watcher,
 }
 
 #[derive(Default)]
@@ -86,6 +89,12 @@ impl Timers {
         if let Some(worker) = self.worker.get() {
             worker.wake_by_ref();
         }
+        self.mover.tell();
+    }
+
+    /// Who moves the clock, to be told when a job comes in that is the earliest.
+    pub(super) fn mover(&self) -> &Watcher {
+        &self.mover
     }
 
     /// The earliest deadline.
