@@ -59,6 +59,10 @@ const LIFE: &[Step] = &[
     Reopen,
     Delete("t"),
     Tick,
+    // Gone before a checkpoint names it.
+    Create("w", 2),
+    Delete("w"),
+    Tick,
     Create("u.v", 2),
     Create("t", 1),
     Fill("t"),
