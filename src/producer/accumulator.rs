@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::acks::Acks;
-use super::completion::{Completion, Placed};
+use super::completion::{self, Keeper, Placed};
 use super::core::Core;
 use crate::clock::{Clock, block_until};
 use crate::error::{Chain, Error, Result};
@@ -35,6 +35,9 @@ pub(super) struct Accumulator {
     /// Those who wait for the background's sync. Held only to leave and take wakers.
     waiting: Mutex<Vec<Waker>>,
 }
+
+/// What becomes of one batch of an accumulator.
+pub(super) type Completion = completion::Completion<Accumulator>;
 
 #[derive(Debug, Default)]
 pub(super) struct State {
@@ -319,15 +322,6 @@ impl Accumulator {
         Error::DeliveryFailed { topic, partition, source: Arc::clone(error) }
     }
 
-    /// Keeps a failure for the next flush.
-    pub(super) fn note_failure(&self, error: &Arc<Error>) {
-        if self.acks() == Acks::None {
-            log::warn!("records for {} are lost: {}", self.log.name(), Chain(error));
-        } else {
-            self.core.note_failure(|| self.failed(error));
-        }
-    }
-
     /// Syncs up to `end`, on this thread.
     pub(super) fn sync_to(&self, end: Offset) -> Result<()> {
         self.log.sync_through(end).map(drop).map_err(|error| self.failed(&Arc::new(error)))
@@ -368,14 +362,6 @@ impl Accumulator {
         if is_settled() { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Sees to it that everything below `end` becomes durable, if that was asked for and nobody waits for it.
-    pub(super) fn secure(self: &Arc<Self>, end: Offset) {
-        if self.acks() == Acks::All && self.log.durable() < end {
-            self.unattended_end.fetch_max(end.into(), SeqCst);
-            self.submit_sync();
-        }
-    }
-
     fn submit_sync(self: &Arc<Self>) {
         if self.sync_is_submitted.swap(true, SeqCst) {
             return;
@@ -407,6 +393,23 @@ impl Accumulator {
             self.run_sync();
         }
         self.wake_waiting();
+    }
+}
+
+impl Keeper for Accumulator {
+    fn secure(self: &Arc<Self>, end: Offset) {
+        if self.acks() == Acks::All && self.log.durable() < end {
+            self.unattended_end.fetch_max(end.into(), SeqCst);
+            self.submit_sync();
+        }
+    }
+
+    fn note_failure(&self, error: &Arc<Error>) {
+        if self.acks() == Acks::None {
+            log::warn!("records for {} are lost: {}", self.log.name(), Chain(error));
+        } else {
+            self.core.note_failure(|| self.failed(error));
+        }
     }
 }
 

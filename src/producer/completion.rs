@@ -5,7 +5,6 @@
 
 use std::task::{Context, Poll, Waker};
 
-use super::accumulator::Accumulator;
 use crate::error::Error;
 use crate::offset::{Offset, Timestamp};
 use crate::sync::{Arc, AtomicBool, Mutex, OnceLock, Relaxed, SeqCst, fence};
@@ -19,10 +18,19 @@ pub(super) struct Placed {
     pub(super) append_time: Option<Timestamp>,
 }
 
+/// Whose a batch is, and who sees to it when nobody asks what became of it.
+pub(super) trait Keeper {
+    /// Sees to it that everything below `end` becomes durable, if that was promised.
+    fn secure(self: &Arc<Self>, end: Offset);
+
+    /// Keeps a failure, to be told by the next flush.
+    fn note_failure(&self, error: &Arc<Error>);
+}
+
 /// What becomes of one batch; see the [module](self).
 #[derive(Debug)]
-pub(super) struct Completion {
-    pub(super) accumulator: Arc<Accumulator>,
+pub(super) struct Completion<K> {
+    pub(super) accumulator: Arc<K>,
     outcome: OnceLock<Result<Placed, Arc<Error>>>,
     /// Whether somebody let go of a delivery without having asked: then the background sees to it that the batch becomes
     /// durable, and `flush` tells its failure.
@@ -33,8 +41,8 @@ pub(super) struct Completion {
     waiting: Mutex<Vec<Waker>>,
 }
 
-impl Completion {
-    pub(super) fn new(accumulator: Arc<Accumulator>) -> Arc<Completion> {
+impl<K: Keeper> Completion<K> {
+    pub(super) fn new(accumulator: Arc<K>) -> Arc<Completion<K>> {
         Arc::new(Completion {
             accumulator,
             outcome: OnceLock::new(),

@@ -6,8 +6,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::accumulator::Completion;
 use super::acks::Acks;
-use super::completion::{Completion, Placed};
+use super::completion::Placed;
 use crate::clock::{block_until, deadline_after};
 use crate::error::Result;
 use crate::offset::{Offset, PartitionId, Timestamp};

@@ -11,10 +11,10 @@
 
 use std::collections::BTreeMap;
 
-use super::catalog_record::{TopicRecord, encode_key};
+use super::catalog_record::{TopicRecord, encode_key, encode_producer_ids};
 use super::entry::TopicEntry;
 use super::name;
-use super::producer_ids::ProducerIds;
+use super::producer_ids::{ProducerIds, Taken};
 use crate::error::{Error, Result};
 use crate::log::{Log, LogDirs};
 use crate::metrics::Metrics;
@@ -92,6 +92,20 @@ impl Catalog {
     /// Those to be told when a topic may have come or gone, and when the broker closes.
     pub(crate) fn watchers(&self) -> &Watchers {
         self.log.watchers()
+    }
+
+    /// A producer id that no other producer of these log directories has or had.
+    pub(crate) fn next_producer_id(&self) -> Result<i64> {
+        match self.producer_ids.take()? {
+            Taken::Id(id) => Ok(id),
+            Taken::Block { start, end } => {
+                // Of several who come here at once, each tells of a block; the largest counts, in whatever order they stand.
+                let (key, value) = encode_producer_ids(end);
+                self.log.append(&[Record::new().key(&key).value(&value)], Compression::None)?;
+                self.log.sync()?;
+                Ok(self.producer_ids.take_first(start, end))
+            }
+        }
     }
 
     /// All topics, by name.
