@@ -6,6 +6,7 @@ use super::acks::Acks;
 use super::config::{ProducerConfig, SETTINGS};
 use super::core::{Core, ProducerIdentity};
 use super::handle::Producer;
+use super::router::Router;
 use crate::broker::Broker;
 use crate::error::Result;
 use crate::record::Compression;
@@ -221,8 +222,8 @@ impl ProducerBuilder {
         };
         let random = broker.shared.random();
         let background = broker.shared.background.clone();
-        let core = Arc::new(Core::new(config, partitioner, identity, background, random));
-        broker.shared.end_with_broker(Arc::<Core>::clone(&core))?;
-        Ok(Producer::new(broker, core))
+        let router = Arc::new(Router::new(Core::new(config, identity, background, random), partitioner));
+        broker.shared.end_with_broker(Arc::<Router>::clone(&router))?;
+        Ok(Producer::new(broker, router))
     }
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::accumulator::Accumulator;
 use super::acks::Acks;
-use super::core::Core;
 use super::delivery::Delivery;
+use super::router::Router;
 use super::targets::Target;
 use crate::broker::{Broker, EndsWithBroker};
 use crate::clock::{block_until, deadline_after};
@@ -52,7 +52,7 @@ pub struct Producer {
 
 /// What the clones of a producer are; the last of them ends it.
 struct Inner {
-    core: Arc<Core>,
+    router: Arc<Router>,
     /// Keeps the broker open.
     broker: Broker,
     /// Whether it was closed, so that dropping it has nothing left to do.
@@ -60,8 +60,8 @@ struct Inner {
 }
 
 impl Producer {
-    pub(super) fn new(broker: Broker, core: Arc<Core>) -> Producer {
-        Producer { inner: Arc::new(Inner { core, broker, is_ended: AtomicBool::new(false) }) }
+    pub(super) fn new(broker: Broker, router: Arc<Router>) -> Producer {
+        Producer { inner: Arc::new(Inner { router, broker, is_ended: AtomicBool::new(false) }) }
     }
 
     /// Sends a record, which must name its topic. Its bytes are not needed any more when this returns.
@@ -77,9 +77,9 @@ impl Producer {
     /// not taken then. What goes wrong later is the [`Delivery`]'s.
     #[inline]
     pub fn send(&self, record: Record<'_>) -> Result<Delivery> {
-        self.with_target(&record, |target| {
+        self.inner.router.with_target(&self.inner.broker, &record, |target| {
             let (accumulator, bytes) = self.prepare(target, &record)?;
-            if !self.inner.core.budget.try_reserve(bytes) {
+            if !self.inner.router.core.budget.try_reserve(bytes) {
                 self.wait_for_room(bytes)?;
             }
             self.add(target, accumulator, &record, bytes)
@@ -111,9 +111,9 @@ impl Producer {
     /// # Ok::<(), streamlog::Error>(())
     /// ```
     pub fn try_send(&self, record: Record<'_>) -> Result<Delivery> {
-        self.with_target(&record, |target| {
+        self.inner.router.with_target(&self.inner.broker, &record, |target| {
             let (accumulator, bytes) = self.prepare(target, &record)?;
-            if !self.inner.core.budget.try_reserve(bytes) {
+            if !self.inner.router.core.budget.try_reserve(bytes) {
                 return Err(self.full(bytes, Duration::ZERO));
             }
             self.add(target, accumulator, &record, bytes)
@@ -148,11 +148,12 @@ impl Producer {
     /// # Ok::<(), streamlog::Error>(())
     /// ```
     pub async fn send_async(&self, record: Record<'_>) -> Result<Delivery> {
-        let target = self.with_target(&record, |target| Ok(Arc::clone(target)))?;
+        let target =
+            self.inner.router.with_target(&self.inner.broker, &record, |target| Ok(Arc::clone(target)))?;
         let (accumulator, bytes) = self.prepare(&target, &record)?;
-        let core = &self.inner.core;
-        if !core.budget.try_reserve(bytes) {
-            poll_fn(|context| core.poll_reserve(bytes, context)).await?;
+        let router = &self.inner.router;
+        if !router.core.budget.try_reserve(bytes) {
+            poll_fn(|context| router.poll_reserve(bytes, context)).await?;
         }
         self.add(&target, accumulator, &record, bytes)
     }
@@ -164,7 +165,7 @@ impl Producer {
     /// The first failure since the last flush that nobody took, because its [`Delivery`] was dropped:
     /// [`Error::DeliveryFailed`]. [`Error::Closed`] after the producer was closed.
     pub fn flush(&self) -> Result<()> {
-        if self.inner.core.is_closed() {
+        if self.inner.router.is_closed() {
             return Err(Error::Closed);
         }
         self.inner.settle(None).unwrap_or(Ok(()))
@@ -177,13 +178,13 @@ impl Producer {
     ///
     /// As [`flush`](Producer::flush), and [`Error::TimedOut`].
     pub fn close(&self, timeout: Duration) -> Result<()> {
-        let (inner, core) = (&self.inner, &self.inner.core);
+        let (inner, router) = (&self.inner, &self.inner.router);
         if inner.is_ended.swap(true, Release) {
             return Ok(());
         }
-        core.refuse_sends();
-        let settled = inner.settle(deadline_after(&*core.background.clock, timeout));
-        core.end();
+        router.refuse_sends();
+        let settled = inner.settle(deadline_after(&*router.core.background.clock, timeout));
+        router.end();
         inner.forget();
         settled.unwrap_or(Err(Error::TimedOut { operation: "closing a producer", timeout }))
     }
@@ -191,38 +192,21 @@ impl Producer {
     /// How many bytes of records are held now; at most `buffer_bytes`.
     #[must_use]
     pub fn buffered_bytes(&self) -> usize {
-        self.inner.core.budget.used()
+        self.inner.router.core.budget.used()
     }
 
     /// The id that this producer's batches carry; none without idempotence.
     #[must_use]
     pub fn id(&self) -> Option<i64> {
-        self.inner.core.identity.map(|identity| identity.id)
-    }
-
-    /// Finds the topic that a record names, and does `work` with it.
-    #[inline]
-    fn with_target<T>(&self, record: &Record<'_>, work: impl FnOnce(&Arc<Target>) -> Result<T>) -> Result<T> {
-        let core = &self.inner.core;
-        if core.is_closed() {
-            return Err(Error::Closed);
-        }
-        let Some(topic) = record.topic_name() else { return Err(Error::MissingTopic) };
-        // Borrowed from the list, because counting references would make the senders wait for each other.
-        let targets = core.targets.load();
-        match targets.find(self.inner.broker.shared.catalog.version(), topic) {
-            Some(target) => work(target),
-            None => work(&core.renew_targets(&self.inner.broker, topic)?),
-        }
+        self.inner.router.core.identity.map(|identity| identity.id)
     }
 
     /// Where a record goes, and how much is to be reserved for it.
     #[inline]
     fn prepare<'a>(&self, target: &'a Target, record: &Record<'_>) -> Result<(&'a Arc<Accumulator>, usize)> {
-        let core = &self.inner.core;
-        let partition = target.partition(core, record)?;
+        let core = &self.inner.router.core;
         // Before it waits for room: what is wrong with a partition is known now.
-        let accumulator = target.accumulator(core, partition)?;
+        let accumulator = self.inner.router.accumulator(target, record)?;
         let bytes = record.encoded_bytes_max();
         if bytes > core.config.max_request_bytes || bytes > core.budget.limit() {
             return Err(self.too_large(record, bytes));
@@ -232,11 +216,11 @@ impl Producer {
 
     #[cold]
     fn too_large(&self, record: &Record<'_>, bytes: usize) -> Error {
-        let limit = self.inner.core.config.max_request_bytes;
+        let limit = self.inner.router.core.config.max_request_bytes;
         let (setting, limit) = if bytes > limit {
             ("max.request.size", limit)
         } else {
-            ("buffer.memory", self.inner.core.budget.limit())
+            ("buffer.memory", self.inner.router.core.budget.limit())
         };
         let topic = record.topic_name().unwrap_or_default().to_owned();
         Error::RecordTooLarge { topic, bytes: bytes as u64, setting, limit: limit as u64 }
@@ -250,7 +234,7 @@ impl Producer {
         record: &Record<'_>,
         bytes: usize,
     ) -> Result<Delivery> {
-        let core = &self.inner.core;
+        let core = &self.inner.router.core;
         let timestamp = record.own_timestamp().unwrap_or_else(|| core.background.clock.wall());
         let added = accumulator.add(record, timestamp, bytes)?;
         if record.partition_number().is_none() {
@@ -271,25 +255,25 @@ impl Producer {
 
     #[cold]
     fn wait_for_room(&self, bytes: usize) -> Result<()> {
-        let core = &self.inner.core;
+        let core = &self.inner.router.core;
         let clock = &*core.background.clock;
         let deadline = deadline_after(clock, core.config.max_block);
-        let reserved = block_until(clock, deadline, |context| core.poll_reserve(bytes, context));
+        let reserved = block_until(clock, deadline, |context| self.inner.router.poll_reserve(bytes, context));
         reserved.unwrap_or_else(|| Err(self.full(bytes, core.config.max_block)))
     }
 
     fn full(&self, bytes: usize, waited: Duration) -> Error {
-        Error::BufferFull { bytes: bytes as u64, limit: self.inner.core.budget.limit() as u64, waited }
+        Error::BufferFull { bytes: bytes as u64, limit: self.inner.router.core.budget.limit() as u64, waited }
     }
 }
 
 impl Inner {
     /// Appends, and with [`Acks::All`] syncs, all that is held now. `None`: it took too long.
     fn settle(&self, deadline: Option<Duration>) -> Option<Result<()>> {
-        let core = &self.core;
+        let core = &self.router.core;
         let clock = &*core.background.clock;
-        core.drain_all();
-        let targets = core.targets.load_full();
+        self.router.drain_all();
+        let targets = self.router.targets();
         for accumulator in targets.accumulators() {
             if let Some(newest) = accumulator.newest() {
                 block_until(clock, deadline, |context| newest.poll_outcome(context).map(drop))?;
@@ -302,7 +286,7 @@ impl Inner {
     }
 
     fn forget(&self) {
-        let held: Arc<dyn EndsWithBroker> = Arc::<Core>::clone(&self.core);
+        let held: Arc<dyn EndsWithBroker> = Arc::<Router>::clone(&self.router);
         self.broker.shared.forget(&held);
     }
 }
@@ -312,11 +296,11 @@ impl Drop for Inner {
         if *self.is_ended.get_mut() {
             return;
         }
-        self.core.refuse_sends();
-        self.core.drain_all();
+        self.router.refuse_sends();
+        self.router.drain_all();
         // What is being tried again goes on in the background, and ends with the broker at the latest.
-        if self.core.is_idle() {
-            self.core.forget_targets();
+        if self.router.is_idle() {
+            self.router.forget_targets();
             self.forget();
         }
     }
@@ -324,6 +308,6 @@ impl Drop for Inner {
 
 impl fmt::Debug for Producer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Producer").field("config", &self.inner.core.config).finish_non_exhaustive()
+        f.debug_struct("Producer").field("config", &self.inner.router.core.config).finish_non_exhaustive()
     }
 }

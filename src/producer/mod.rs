@@ -2,7 +2,7 @@
 //! nobody appending.
 //!
 //! ```text
-//! Producer (handle) ─► topics: which partition ─► Accumulator: the open batch, and those that wait
+//! Producer (handle) ─► Router: which partition ─► Accumulator: the open batch, and those that wait
 //!                                                      │ drain: a round of batches, one append
 //! Delivery ◄── Completion: what became of a batch ◄────┘
 //! ```
@@ -21,6 +21,7 @@ mod core;
 mod delivery;
 mod drain;
 mod handle;
+mod router;
 mod targets;
 
 pub use acks::Acks;

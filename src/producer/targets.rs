@@ -1,19 +1,18 @@
 //! The topics that a producer has sent to, each with an accumulator for every partition that it used.
 //!
-//! The list is read without a lock, once per record. It knows which version of the catalog it was made from; when that has
-//! moved on, topics are looked up anew: accumulators of partitions that are still there stay, those of topics that are gone
-//! are finished and forgotten.
+//! A list never changes; it knows which version of the catalog it was made from, and when that has moved on, a new one is made.
+//!
+//! Invariant: a partition has one accumulator, whichever list it is found in.
 
 use std::collections::BTreeMap;
 
 use super::accumulator::Accumulator;
 use super::core::Core;
-use crate::broker::Broker;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::offset::PartitionId;
 use crate::record::Record;
 use crate::sync::{Arc, AtomicU64, AtomicUsize, OnceLock, Relaxed};
-use crate::topic::{PartitionChoice, StickyChoice, TopicEntry, choose};
+use crate::topic::{Catalog, PartitionChoice, Partitioner, StickyChoice, TopicEntry, choose};
 
 /// Topics by name; see the [module](self).
 #[derive(Debug, Default)]
@@ -40,6 +39,33 @@ impl Targets {
     #[inline]
     pub(super) fn find(&self, version: u64, name: &str) -> Option<&Arc<Target>> {
         if self.version == version { self.by_name.get(name) } else { None }
+    }
+
+    /// The list that goes by `version` of the catalog, with `entry` in it; and those topics of this one that are gone.
+    pub(super) fn renewed(
+        &self,
+        core: &Core,
+        catalog: &Catalog,
+        version: u64,
+        entry: Arc<TopicEntry>,
+    ) -> (Targets, Vec<Arc<Target>>) {
+        let mut by_name = self.by_name.clone();
+        let mut gone = Vec::new();
+        if self.version != version {
+            by_name.retain(|name, target| {
+                let entry = catalog.topic(name).ok();
+                if entry.as_ref().is_none_or(|entry| entry.id != target.entry.id) {
+                    gone.push(Arc::clone(target));
+                }
+                let is_there = entry.is_some();
+                if let Some(renewed) = entry.and_then(|entry| target.renewed(entry, core)) {
+                    *target = Arc::new(renewed);
+                }
+                is_there
+            });
+        }
+        by_name.entry(entry.name.clone()).or_insert_with(|| Arc::new(Target::new(entry, core)));
+        (Targets { version, by_name }, gone)
     }
 
     /// All accumulators.
@@ -75,12 +101,16 @@ impl Target {
     }
 
     /// Those of the partitions that were sent to.
-    fn accumulators(&self) -> impl Iterator<Item = &Arc<Accumulator>> {
+    pub(super) fn accumulators(&self) -> impl Iterator<Item = &Arc<Accumulator>> {
         self.accumulators.iter().filter_map(|slot| slot.get())
     }
 
     /// The partition of a record: its own, or the one that the partitioner chooses.
-    pub(super) fn partition(&self, core: &Core, record: &Record<'_>) -> Result<PartitionId> {
+    pub(super) fn partition(
+        &self,
+        partitioner: &dyn Partitioner,
+        record: &Record<'_>,
+    ) -> Result<PartitionId> {
         if let Some(number) = record.partition_number() {
             return PartitionId::try_from(number);
         }
@@ -88,24 +118,29 @@ impl Target {
         let number = self.number.fetch_add(1, Relaxed);
         let sticky = self.sticky.current(count);
         let choice = PartitionChoice::new(record, count).with_sticky(sticky).with_number(number);
-        choose(&*core.partitioner, &choice)
+        choose(partitioner, &choice)
     }
 
-    /// The accumulator of one partition.
-    pub(super) fn accumulator(&self, core: &Arc<Core>, partition: PartitionId) -> Result<&Arc<Accumulator>> {
-        let index = usize::try_from(u32::from(partition)).unwrap_or(usize::MAX);
-        let slot = self.accumulators.get(index);
-        if let Some(accumulator) = slot.and_then(|slot| slot.get()) {
-            return Ok(accumulator);
-        }
+    /// The accumulator of a partition that was sent to before.
+    #[inline]
+    pub(super) fn accumulator(&self, partition: PartitionId) -> Option<&Arc<Accumulator>> {
+        self.slot(partition)?.get()
+    }
+
+    /// The accumulator of a partition, made where there is none.
+    pub(super) fn make_accumulator(
+        &self,
+        core: &Arc<Core>,
+        partition: PartitionId,
+    ) -> Result<&Arc<Accumulator>> {
         // It knows what is wrong with a partition that is not there.
         let log = self.entry.log(partition.into())?;
-        let _changing = core.changing.lock();
-        // Under the lock that a close takes: what is made here, the close sees.
-        if core.is_closed() {
-            return Err(Error::Closed);
-        }
-        Ok(slot.expect("there is one for each log").get_or_init(|| Accumulator::new(core, log)))
+        let slot = self.slot(partition).expect("there is one for each log");
+        Ok(slot.get_or_init(|| Accumulator::new(core, log)))
+    }
+
+    fn slot(&self, partition: PartitionId) -> Option<&Arc<OnceLock<Arc<Accumulator>>>> {
+        self.accumulators.get(usize::try_from(u32::from(partition)).ok()?)
     }
 
     /// Counts what went to a partition, and moves the sticky one on when it has had a batch: at the border between two
@@ -121,43 +156,5 @@ impl Target {
             self.sticky_bytes.store(0, Relaxed);
             self.sticky.advance(partition.into(), count, &mut core.random.lock());
         }
-    }
-}
-
-impl Core {
-    /// Looks the topic of this name up, and all others again if the catalog has changed.
-    #[cold]
-    pub(super) fn renew_targets(&self, broker: &Broker, name: &str) -> Result<Arc<Target>> {
-        let catalog = &broker.shared.catalog;
-        broker.shared.check_open()?;
-        // Before anything is looked up, so that what changes in between is looked up again.
-        let version = catalog.version();
-        let entry = broker.shared.topic_or_create(name)?;
-        let changing = self.changing.lock();
-        if self.is_closed() {
-            return Err(Error::Closed);
-        }
-        let known = self.targets.load_full();
-        let mut by_name = known.by_name.clone();
-        let mut gone = Vec::new();
-        if known.version != version {
-            by_name.retain(|name, target| {
-                let entry = catalog.topic(name).ok();
-                if entry.as_ref().is_none_or(|entry| entry.id != target.entry.id) {
-                    gone.push(Arc::clone(target));
-                }
-                let is_there = entry.is_some();
-                if let Some(renewed) = entry.and_then(|entry| target.renewed(entry, self)) {
-                    *target = Arc::new(renewed);
-                }
-                is_there
-            });
-        }
-        let target = by_name.entry(name.to_owned()).or_insert_with(|| Arc::new(Target::new(entry, self)));
-        let target = Arc::clone(target);
-        self.targets.store(Arc::new(Targets { version, by_name }));
-        drop(changing);
-        gone.iter().flat_map(|target| target.accumulators()).for_each(|accumulator| accumulator.end());
-        Ok(target)
     }
 }
