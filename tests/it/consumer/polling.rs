@@ -151,6 +151,25 @@ fn fetches_stay_within_their_bytes_but_for_one_batch() {
 }
 
 #[test]
+fn a_paused_partition_holds_nothing_that_was_fetched() {
+    let place = Place::memory();
+    let (broker, partitions) = begin(&place, 2, TopicConfig::default());
+    for partition in &partitions {
+        (0..20).for_each(|_| append_batch(partition, 10));
+    }
+    let all = partitions[0].read(offset(0), usize::MAX).unwrap().bytes() as u64;
+    let builder = from_the_start(&broker).fetch_max_bytes(usize::try_from(all).unwrap());
+    let mut consumer = consumer_of(builder.max_poll_records(1), 2);
+    let mut read_by_poll = |partition| {
+        let before = broker.metrics().bytes_read;
+        assert_eq!(places(&consumer.poll(NO_WAIT).unwrap()), [(partition, 0)]);
+        consumer.pause([&named(partition)]).unwrap();
+        broker.metrics().bytes_read - before
+    };
+    assert_eq!((read_by_poll(0), read_by_poll(1)), (all, all));
+}
+
+#[test]
 fn control_batches_are_not_returned_and_are_passed() {
     let place = Place::disk();
     let (broker, partitions) = begin(&place, 1, TopicConfig::default());

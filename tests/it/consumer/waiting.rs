@@ -98,19 +98,31 @@ fn a_poll_of_something_waits_for_no_more() {
 
 #[test]
 fn every_append_wakes_whoever_waits_for_it() {
-    const ROUNDS: usize = 2_000;
+    const ROUNDS: usize = 5_000;
+    /// Many seconds of looking, where one round takes microseconds.
+    const LOOKS_MAX: usize = 20_000_000;
     let (broker, partitions) = real(3);
     let mut consumer = consumer_of(from_the_start(&broker), 3);
-    let (tell, told) = mpsc::channel();
-    let reader = thread::spawn(move || {
-        for round in 0..ROUNDS {
-            assert_eq!(texts(&consumer.poll(FOR_EVER).unwrap()), [round.to_string()]);
-            tell.send(()).unwrap();
+    let seen = Arc::new(AtomicUsize::new(0));
+    let reader = thread::spawn({
+        let seen = Arc::clone(&seen);
+        move || {
+            for round in 0..ROUNDS {
+                assert_eq!(texts(&consumer.poll(FOR_EVER).unwrap()), [round.to_string()]);
+                seen.store(round + 1, Ordering::Release);
+                // So that the next append comes before, while and after it goes to sleep.
+                (0..round * 7 % 2_000).for_each(|_| std::hint::spin_loop());
+            }
         }
     });
     for round in 0..ROUNDS {
         append_each(&partitions[round % 3], &[&round.to_string()]);
-        told.recv().expect("the reader has not panicked");
+        let mut looks = 0;
+        while seen.load(Ordering::Acquire) <= round {
+            looks += 1;
+            assert!(looks < LOOKS_MAX, "nobody was woken in round {round}");
+            thread::yield_now();
+        }
     }
     reader.join().unwrap();
 }
@@ -330,8 +342,9 @@ fn what_was_waited_for_in_one_poll_counts_in_the_next() {
 fn the_rest_of_what_was_enough_is_not_waited_for() {
     let place = Place::memory();
     let (broker, partitions) = begin(&place, 1, TopicConfig::default());
-    append_batch(&partitions[0], 100);
-    let builder = from_the_start(&broker).fetch_min_bytes(300).max_poll_records(30);
+    (0..10).for_each(|_| append_batch(&partitions[0], 10));
+    let all = partitions[0].read(partitions[0].log_start_offset(), usize::MAX).unwrap().bytes();
+    let builder = from_the_start(&broker).fetch_min_bytes(all).max_poll_records(30);
     let mut consumer = consumer_of(builder, 1);
     let counts: Vec<usize> = (0..5).map(|_| consumer.poll(NO_WAIT).unwrap().len()).collect();
     assert_eq!(counts, [30, 30, 30, 10, 0]);
