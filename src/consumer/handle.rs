@@ -242,3 +242,37 @@ impl fmt::Debug for Consumer {
         f.debug_struct("Consumer").field("assignment", &names).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::broker::Broker;
+    use crate::offset::{PartitionId, TopicPartition};
+    use crate::topic::NewTopic;
+
+    #[test]
+    fn a_log_knows_a_consumer_only_while_it_is_assigned() {
+        let broker = Broker::in_memory().unwrap();
+        let topic = broker.shared.catalog.create_topic(NewTopic::new("t")).unwrap();
+        let watchers = || {
+            let catalog = broker.shared.catalog.watchers();
+            format!("{:?} {catalog:?}", topic.log(0).unwrap().watchers())
+        };
+        let nobody = watchers();
+        let mut consumer = broker.consumer().build().unwrap();
+        let unassigned = watchers();
+        assert_ne!(unassigned, nobody, "it sees the broker's end");
+        let partition = TopicPartition::new("t", PartitionId::ZERO);
+        for _ in 0..3 {
+            consumer.assign([partition.clone()]).unwrap();
+            let assigned = watchers();
+            assert_ne!(assigned, unassigned);
+            consumer.assign([partition.clone()]).unwrap();
+            assert_eq!(watchers(), assigned, "once");
+            consumer.assign([]).unwrap();
+            assert_eq!(watchers(), unassigned);
+        }
+        consumer.assign([partition]).unwrap();
+        drop(consumer);
+        assert_eq!(watchers(), nobody);
+    }
+}
