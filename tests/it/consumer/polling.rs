@@ -151,6 +151,18 @@ fn fetches_stay_within_their_bytes_but_for_one_batch() {
 }
 
 #[test]
+fn what_was_returned_makes_room_for_what_follows() {
+    let place = Place::memory();
+    let (broker, partitions) = begin(&place, 1, TopicConfig::default());
+    let builder = from_the_start(&broker).max_poll_records(usize::MAX).fetch_max_bytes(5000);
+    let mut consumer = consumer_of(builder, 1);
+    for _ in 0..10 {
+        (0..20).for_each(|_| append_batch(&partitions[0], 10));
+        assert_eq!(consumer.poll(NO_WAIT).unwrap().len(), 200);
+    }
+}
+
+#[test]
 fn a_paused_partition_holds_nothing_that_was_fetched() {
     let place = Place::memory();
     let (broker, partitions) = begin(&place, 2, TopicConfig::default());
