@@ -1,12 +1,16 @@
 //! How a producer ends, and who is told what became of its records.
 
-use std::sync::{Arc, Mutex};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use streamlog::{Acks, Broker, Delivery, Error, MemoryStorage, NewTopic, Offset, Producer, Record, Storage};
+use streamlog::{
+    Acks, Broker, Delivery, Error, MemoryStorage, NewTopic, Offset, PartitionChoice, Partitioner, Producer,
+    Record, Storage,
+};
 
-use crate::faults::disk::{Failure, Plan};
+use crate::faults::disk::{Disk, Failure, Plan};
 use crate::kit::{Faulty, Ran, values};
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -304,7 +308,7 @@ fn a_waker_may_let_go_of_deliveries_and_of_the_last_handle() {
         let mut third = producer.send(Record::to("t").value("c")).unwrap();
         drop(partition);
         let waker = Waker::from(Arc::new(LetsGo(Mutex::new(Some((first, second, producer))), told)));
-        let polled = std::pin::Pin::new(&mut third).poll(&mut Context::from_waker(&waker));
+        let polled = Pin::new(&mut third).poll(&mut Context::from_waker(&waker));
         // Polling closes the batch and appends it, unless the background was faster.
         if polled.is_pending() {
             tell.recv().unwrap();
@@ -328,4 +332,58 @@ fn an_awaited_record_is_ready_once_it_is_durable() {
     drop(producer.send(Record::to("t").value("b")).unwrap());
     stage.clock.advance(LONG);
     assert_eq!(stage.partition(0).durable_offset(), 2);
+}
+
+#[test]
+fn a_background_thread_may_let_go_of_the_last_handle() {
+    let disk = Disk::new();
+    let broker = Broker::builder().log_dir("data").storage(disk.clone()).open().unwrap();
+    broker.admin().create_topic(NewTopic::new("t")).unwrap();
+    let (pause, acks) = (Duration::from_millis(1), Acks::Leader);
+    let producer =
+        broker.producer().retry_backoff(pause).retry_backoff_max(pause).acks(acks).build().unwrap();
+    disk.plan(Plan::FailChangesOf("t-0", Failure::Full));
+    let mut delivery = producer.send(Record::to("t").value("a")).unwrap();
+    let (told, tell) = std::sync::mpsc::sync_channel(8);
+    let waker = Waker::from(Arc::new(LetsGo(Mutex::new(Some((producer, broker))), told)));
+    assert!(Pin::new(&mut delivery).poll(&mut Context::from_waker(&waker)).is_pending());
+    drop(waker);
+    disk.plan(Plan::Nothing);
+    // Nobody but the thread that tries again is left to complete it, and to close the broker.
+    tell.recv().unwrap();
+    assert_eq!(delivery.wait().unwrap().offset, Some(Offset::ZERO));
+    drop(Broker::builder().log_dir("data").storage(disk).open().unwrap());
+}
+
+/// Closes the producer that asks it.
+#[derive(Debug, Default, Clone)]
+struct Closes(Arc<OnceLock<Producer>>);
+
+impl Partitioner for Closes {
+    fn partition(&self, _: &PartitionChoice<'_>) -> u32 {
+        self.0.get().map_or(0, |producer| {
+            producer.close(LONG).unwrap();
+            1
+        })
+    }
+}
+
+#[test]
+fn a_record_on_its_way_into_a_producer_that_closes_is_refused() {
+    let stage = Faulty::new(2);
+    let closes = Closes::default();
+    let producer = stage
+        .broker
+        .producer()
+        .linger(LONG)
+        .delivery_timeout(LONG)
+        .partitioner(closes.clone())
+        .build()
+        .unwrap();
+    drop(producer.send(Record::to("t").value("taken")).unwrap());
+    closes.0.set(producer.clone()).unwrap();
+    // Its partition was not sent to before, so nobody has told it of the close.
+    assert!(matches!(producer.send(Record::to("t").value("late")), Err(Error::Closed)));
+    assert_eq!(producer.buffered_bytes(), 0);
+    assert_eq!(values(&stage.partition(0)), ["taken"]);
 }

@@ -1,7 +1,7 @@
 //! How much a producer holds at most, and what a sender does that finds no room.
 
-use std::sync::Arc;
-use std::sync::Mutex;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -206,4 +206,49 @@ fn a_waker_may_send() {
     stage.heal();
     producer.flush().unwrap();
     assert_eq!(stage.partition(0).log_end_offset(), 4);
+}
+
+#[test]
+fn who_is_told_of_a_delivery_finds_the_room() {
+    let stage = Faulty::new(1);
+    let producer = small(stage.broker.producer()).build().unwrap();
+    stage.fill("t-0");
+    let mut deliveries: Vec<_> = (0..3).map(|number| send(&producer, number).unwrap()).collect();
+    let sends = Arc::new(SendsAtOnce(producer.clone(), Mutex::default()));
+    let waker = Waker::from(Arc::clone(&sends));
+    for delivery in &mut deliveries {
+        assert!(Pin::new(delivery).poll(&mut Context::from_waker(&waker)).is_pending());
+    }
+    drop(send(&producer, 3).unwrap_err());
+    stage.heal();
+    stage.advance_millis(150);
+    assert_eq!((sends.1.lock().unwrap().as_slice(), producer.buffered_bytes() > 0), (&[true][..], true));
+    producer.flush().unwrap();
+    assert_eq!(stage.partition(0).log_end_offset(), 4);
+}
+
+#[test]
+fn what_is_sent_while_somebody_waits_for_room_does_not_linger_either() {
+    let stage = Faulty::new(2);
+    let producer = small(stage.broker.producer()).build().unwrap();
+    let send =
+        |partition, bytes: usize| producer.send(Record::to("t").partition(partition).value(&vec![7; bytes]));
+    stage.fill("t-0");
+    drop(send(0, 600).unwrap());
+    let value = [7; 600];
+    let mut sending = Ran::new(producer.send_async(Record::to("t").partition(0).value(&value)));
+    assert!(sending.is_pending());
+    for expected in 1..4_u32 {
+        drop(send(1, 10).unwrap());
+        assert_eq!(stage.partition(1).log_end_offset(), u64::from(expected));
+        // Each that is appended makes room, so who waits looks again.
+        assert!(sending.is_pending());
+    }
+    drop(sending);
+    stage.heal();
+    producer.flush().unwrap();
+    assert_eq!(
+        (stage.partition(0).log_end_offset(), stage.partition(1).log_end_offset()),
+        (1_u32.into(), 3_u32.into())
+    );
 }

@@ -211,16 +211,36 @@ fn one_bad_batch_among_several_fails_alone() {
 }
 
 #[test]
-fn what_waits_longer_than_a_stack_is_deep_is_appended_without_recursion() {
-    let stage = Faulty::new(1);
-    let producer = single(stage.broker.producer()).acks(Acks::Leader).max_in_flight(1).build().unwrap();
-    stage.fill("t-0");
-    for _ in 0..6_000 {
-        drop(producer.send(Record::to("t").value("v")).unwrap());
+fn many_waiting_batches_take_no_more_stack_than_few() {
+    let drained = || {
+        let stage = Faulty::new(1);
+        let producer = single(stage.broker.producer()).acks(Acks::Leader).max_in_flight(1).build().unwrap();
+        stage.fill("t-0");
+        for _ in 0..6_000 {
+            drop(producer.send(Record::to("t").value("v")).unwrap());
+        }
+        stage.heal();
+        producer.flush().unwrap();
+        assert_eq!(stage.partition(0).log_end_offset(), 6_000);
+    };
+    std::thread::Builder::new().stack_size(256 << 10).spawn(drained).unwrap().join().unwrap();
+}
+
+#[test]
+fn the_last_attempt_is_the_one_that_retries_allow() {
+    // Pauses of 80 to 120 ms, and twice that.
+    for (retries, earliest, latest) in [(0, 0, 0), (1, 80, 120), (2, 240, 360)] {
+        let stage = Faulty::new(1);
+        let producer = single(stage.broker.producer()).retries(retries).build().unwrap();
+        stage.fill("t-0");
+        let mut delivery = producer.send(Record::to("t").value("a")).unwrap();
+        if earliest > 0 {
+            stage.advance_millis(earliest - 1);
+            assert_eq!(delivery.wait_timeout(Duration::ZERO).unwrap(), None, "{retries}");
+        }
+        stage.advance_millis(latest - earliest + 1);
+        assert!(delivery.wait_timeout(Duration::ZERO).unwrap_err().is_storage_full(), "{retries}");
     }
-    stage.heal();
-    producer.flush().unwrap();
-    assert_eq!(stage.partition(0).log_end_offset(), 6_000);
 }
 
 #[test]
