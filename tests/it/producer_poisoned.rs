@@ -23,12 +23,15 @@ fn check_poisoned(told: Result<RecordMetadata>, expected_durable: u64) {
     }
 }
 
+/// A way to learn what became of a record.
+type Ask = fn(Delivery) -> Result<RecordMetadata>;
+
 #[test]
 fn a_failed_sync_fails_what_waited_for_it_and_no_other_partition() {
-    let asks: [(&str, &dyn Fn(Delivery) -> Result<RecordMetadata>); 3] = [
-        ("wait", &Delivery::wait),
-        ("wait_timeout", &|mut delivery| delivery.wait_timeout(Duration::ZERO).map(Option::unwrap)),
-        ("await", &|delivery| Ran::new(delivery).ready()),
+    let asks: [(&str, Ask); 3] = [
+        ("wait", Delivery::wait),
+        ("wait_timeout", |mut delivery| delivery.wait_timeout(Duration::ZERO).map(Option::unwrap)),
+        ("await", |delivery| Ran::new(delivery).ready()),
     ];
     for (name, ask) in asks {
         let stage = Faulty::new(2);
