@@ -44,9 +44,9 @@ pub(super) struct Reading<'a> {
 }
 
 impl Reading<'_> {
-    /// The log of a partition.
+    /// The log of a partition. Its topic is created where it is not there and that is allowed.
     pub(super) fn log(&self, partition: &TopicPartition) -> Result<Arc<Log>> {
-        let topic = self.shared.catalog.topic(partition.topic())?;
+        let topic = self.shared.topic_or_create(partition.topic())?;
         topic.log(partition.partition().into()).map(Arc::clone)
     }
 
@@ -92,6 +92,11 @@ impl Assigned {
         };
         let (name, fetched) = (Arc::new(name), Fetched::default());
         Ok(Assigned { name, log, position: None, is_paused: false, fetched })
+    }
+
+    /// Whether its topic is gone: another one may have its name by now.
+    pub(super) fn is_gone(&self) -> bool {
+        self.log.as_ref().is_some_and(|watched| watched.log.check_open().is_err())
     }
 
     pub(super) fn name(&self) -> &TopicPartition {

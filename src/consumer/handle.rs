@@ -78,7 +78,7 @@ impl Consumer {
     }
 
     /// Reads these partitions from now on, and no others. One that it reads already keeps its position and whether it is
-    /// paused; one that is new begins where [`auto_offset_reset`](super::ConsumerBuilder::auto_offset_reset) says, found out
+    /// paused, unless its topic was deleted meanwhile; one that is new begins where [`auto_offset_reset`](super::ConsumerBuilder::auto_offset_reset) says, found out
     /// by the first poll or [`position`](Consumer::position).
     ///
     /// A partition that is offline can be assigned: polls tell of it, and serve the others.
@@ -96,11 +96,13 @@ impl Consumer {
             }
         }
         let (reading, known) = self.parts()?;
+        let stays = |one: &&Assigned| names.contains(one.name()) && !one.is_gone();
+        let stay: BTreeSet<_> = known.iter().filter(stays).map(|one| one.name().clone()).collect();
         let mut added = Vec::new();
-        for name in names.iter().filter(|name| place(known, name).is_err()) {
+        for name in names.difference(&stay) {
             added.push(Assigned::new(name.clone(), reading)?);
         }
-        known.retain(|assigned| names.contains(assigned.name()));
+        known.retain(|one| stay.contains(one.name()));
         known.extend(added);
         known.sort_unstable_by(|one, other| one.name().cmp(other.name()));
         self.turn = 0;

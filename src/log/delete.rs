@@ -34,6 +34,7 @@ impl Log {
             let _no_append = self.writer.lock();
             self.is_closed.store(true, Release);
         }
+        self.watchers().tell();
         // Whoever is at a checkpoint or in a round of syncs is waited for; whoever comes after sees that it is over.
         drop(self.checkpointing.lock());
         while self.group.lead_or_wait().is_none() {}

@@ -192,7 +192,7 @@ impl Log {
     }
 
     /// Refuses everything once the log is closed, or its topic deleted.
-    pub(super) fn check_open(&self) -> Result<()> {
+    pub(crate) fn check_open(&self) -> Result<()> {
         // In this order: a deletion says so first, and closes then.
         let is_closed = self.is_closed.load(Acquire);
         self.check_exists()?;

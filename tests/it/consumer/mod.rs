@@ -4,6 +4,7 @@ mod model;
 mod polling;
 mod positions;
 mod settings;
+mod topics;
 mod trouble;
 mod waiting;
 
