@@ -20,6 +20,9 @@ use crate::topic::{Catalog, NewTopic, TopicEntry};
 pub(crate) trait EndsWithBroker: fmt::Debug + Send + Sync {
     /// Ends it. Its handles may still be held, and fail from now on.
     fn end(&self);
+
+    /// Whether there is nothing left to end.
+    fn is_over(&self) -> bool;
 }
 
 /// What all handles of one broker share.
@@ -79,6 +82,7 @@ impl Shared {
         let mut ends = self.ends.lock();
         // Under the lock that the close takes after it is marked as begun: either it sees this one, or this one sees it.
         self.check_open()?;
+        ends.retain(|held| !held.is_over());
         ends.push(held);
         Ok(())
     }

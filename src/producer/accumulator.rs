@@ -168,7 +168,8 @@ impl Accumulator {
         reserved: usize,
     ) -> Result<(Added, Option<Duration>)> {
         if state.refuses_sends {
-            return Err(Error::Closed);
+            // Where the topic is gone, that is why.
+            return Err(self.log.check_open().err().unwrap_or(Error::Closed));
         }
         let mut has_closed = false;
         if let Some(open) = &mut state.open

@@ -155,6 +155,10 @@ impl EndsWithBroker for Router {
         self.targets().accumulators().for_each(|accumulator| accumulator.end());
         self.forget_targets();
     }
+
+    fn is_over(&self) -> bool {
+        self.is_closed() && self.is_idle()
+    }
 }
 
 impl fmt::Debug for Router {
