@@ -61,7 +61,7 @@ pub(crate) fn fitting_bytes(config: &TopicConfig, compression: Compression) -> u
 /// it was compressed from was kept already.
 pub(crate) fn recycle(batch: EncodedBatch) {
     if batch.header().compression() == Compression::None {
-        spare::give(batch.into_bytes());
+        spare::give(batch.into_memory());
     }
 }
 

@@ -115,6 +115,9 @@ impl Target {
             return PartitionId::try_from(number);
         }
         let count = self.entry.partition_count();
+        if count == 1 {
+            return Ok(PartitionId::ZERO);
+        }
         let number = self.number.fetch_add(1, Relaxed);
         let sticky = self.sticky.current(count);
         let choice = PartitionChoice::new(record, count).with_sticky(sticky).with_number(number);

@@ -215,31 +215,29 @@ impl BatchBuilder {
     /// [`Error::InvalidConfig`] for a level that the codec does not have, [`Error::BatchTooLarge`] if compression makes it
     /// larger than `i32::MAX` bytes.
     pub fn build(self) -> Result<EncodedBatch> {
-        let BatchBuilder { mut memory, filled, mut header, level, append_time } = self;
+        let BatchBuilder { memory, filled, mut header, level, append_time } = self;
         header.check_produced().map_err(|source| Error::InvalidBatch { source })?;
         if let Some(level) = level {
             header.compression().check_level(level)?;
         }
-        memory = match header.compression() {
-            Compression::None => {
-                memory.truncate(filled);
-                memory
-            }
+        let (memory, used) = match header.compression() {
+            Compression::None => (memory, filled),
             codec => {
                 let compressed =
                     compressed(codec, level, memory.get(BATCH_HEADER_BYTES..filled).unwrap_or_default())?;
                 spare::give(memory);
-                compressed
+                let used = compressed.len();
+                (compressed, used)
             }
         };
-        if memory.len() > FORMAT_BYTES_MAX {
-            let (bytes, limit) = (memory.len() as u64, FORMAT_BYTES_MAX as u64);
+        if used > FORMAT_BYTES_MAX {
+            let (bytes, limit) = (used as u64, FORMAT_BYTES_MAX as u64);
             return Err(Error::BatchTooLarge { bytes, limit });
         }
         if header.timestamp_type() == TimestampType::Append {
             header.max_timestamp = append_time;
         }
-        Ok(EncodedBatch::seal(header, memory))
+        Ok(EncodedBatch::seal(header, memory, used))
     }
 
     #[inline]

@@ -41,7 +41,10 @@ const NO_TIMESTAMP: i64 = -1;
 #[derive(Debug, Clone)]
 pub struct EncodedBatch {
     header: BatchHeader,
-    bytes: Vec<u8>,
+    /// What is behind the batch is left over: kept, because clearing it again costs as much as a copy.
+    memory: Vec<u8>,
+    /// How much of `memory` is the batch.
+    used: usize,
 }
 
 impl EncodedBatch {
@@ -86,25 +89,27 @@ impl EncodedBatch {
         header.clear_stamps();
         header.max_timestamp = largest_timestamp(&header, &bytes)?;
         // Where nothing had to be changed, this gives the CRC that was just found right.
-        Ok(EncodedBatch::seal(header, bytes))
+        let used = bytes.len();
+        Ok(EncodedBatch::seal(header, bytes, used))
     }
 
     /// Closes a batch whose records lie behind room for the header.
-    pub(super) fn seal(mut header: BatchHeader, mut bytes: Vec<u8>) -> EncodedBatch {
-        header.seal(&mut bytes);
-        EncodedBatch { header, bytes }
+    pub(super) fn seal(mut header: BatchHeader, mut memory: Vec<u8>, used: usize) -> EncodedBatch {
+        header.seal(memory.get_mut(..used).unwrap_or_default());
+        EncodedBatch { header, memory, used }
     }
 
     /// The batch, header first.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.memory.get(..self.used).unwrap_or_default()
     }
 
     /// The batch, header first, in its buffer.
     #[must_use]
-    pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+    pub fn into_bytes(mut self) -> Vec<u8> {
+        self.memory.truncate(self.used);
+        self.memory
     }
 
     /// How many records it holds, at least one.
@@ -119,6 +124,11 @@ impl EncodedBatch {
         self.header.max_timestamp()
     }
 
+    /// The buffer that it was encoded into, for the next one.
+    pub(crate) fn into_memory(self) -> Vec<u8> {
+        self.memory
+    }
+
     /// The header, as it stands in the bytes.
     pub(crate) fn header(&self) -> &BatchHeader {
         &self.header
@@ -129,13 +139,13 @@ impl EncodedBatch {
         debug_assert!(base_offset.checked_add(u64::from(self.record_count()) - 1).is_some());
         self.header.base_offset = base_offset;
         self.header.leader_epoch = Some(leader_epoch);
-        self.header.write(&mut self.bytes);
+        self.header.write(&mut self.memory);
     }
 
     /// Numbers the batch anew among its producer's, and computes the CRC anew.
     pub(crate) fn renumber(&mut self, base_sequence: i32) {
         self.header.set_base_sequence(base_sequence);
-        self.header.seal(&mut self.bytes);
+        self.header.seal(self.memory.get_mut(..self.used).unwrap_or_default());
     }
 
     /// How the records are compressed.
@@ -151,15 +161,16 @@ impl EncodedBatch {
     /// than [`DECOMPRESSED_BYTES_MAX`](RecordBatch::DECOMPRESSED_BYTES_MAX).
     pub(crate) fn recompressed(&self, codec: Compression, level: Option<i32>) -> Result<EncodedBatch> {
         let mut header = self.header;
-        let batch = compressed(codec, level, &decompressed(&header, &self.bytes)?)?;
+        let batch = compressed(codec, level, &decompressed(&header, self.bytes())?)?;
         header.set_compression(codec);
-        Ok(EncodedBatch::seal(header, batch))
+        let used = batch.len();
+        Ok(EncodedBatch::seal(header, batch, used))
     }
 
     /// The earliest of the records' own timestamps; `None` where no record has one. Looks at every record.
     pub(crate) fn smallest_timestamp(&self) -> Result<Option<Timestamp>> {
         let mut smallest: Option<Timestamp> = None;
-        visit_timestamps(&self.header, &self.bytes, |timestamp| {
+        visit_timestamps(&self.header, self.bytes(), |timestamp| {
             if timestamp.as_millis() != NO_TIMESTAMP {
                 smallest = Some(smallest.map_or(timestamp, |smallest| smallest.min(timestamp)));
             }
@@ -171,7 +182,7 @@ impl EncodedBatch {
     pub(crate) fn stamp_append_time(&mut self, now: Timestamp) {
         self.header.set_timestamp_type(TimestampType::Append);
         self.header.max_timestamp = now.as_millis();
-        self.header.seal(&mut self.bytes);
+        self.header.seal(self.memory.get_mut(..self.used).unwrap_or_default());
     }
 }
 

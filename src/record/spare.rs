@@ -14,7 +14,7 @@ use crate::sync::OnceLock;
 const BUFFERS: usize = 32;
 /// Larger buffers are freed rather than kept. Twice the size at which a log closes a batch, so that what a codec may need
 /// at worst for one fits too.
-const BYTES_MAX: usize = 128 << 10;
+const BYTES_MAX: usize = 512 << 10;
 
 /// A buffer with arbitrary contents, or an empty one if none is kept.
 pub(crate) fn take() -> Vec<u8> {
