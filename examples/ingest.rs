@@ -1,4 +1,5 @@
-//! Lines of files to records, as fast as the disk acknowledges them: create a topic, append in batches, sync, read back.
+//! Lines of files to records, as fast as the disk acknowledges them: create a topic, send with a producer, read back with
+//! a consumer.
 //!
 //! ```text
 //! cargo run --release --example ingest -- --compression lz4 --verify
@@ -6,52 +7,54 @@
 //! ```
 //!
 //! Every line becomes a record: its key is the file's path, its value the line without its newline (any bytes), and its
-//! header `line` the line's number. A file's lines stay in order because they share a partition, which is the FNV-1a
-//! hash of the path modulo the number of partitions. Without a FILE, the crate's own sources are ingested.
+//! header `line` the line's number. A file's lines stay in order because they share a partition, which the producer
+//! chooses by the key. Without a FILE, the crate's own sources are ingested.
 //!
-//! What an acknowledgement means is the caller's choice: `all` syncs after each append, so that an acknowledged line
-//! survives a power cut; with `leader` it survives the process alone. Running it again appends the lines again, and
-//! `--verify` compares what this run has appended with the files.
+//! What an acknowledgement means is the caller's choice: with `all`, an acknowledged line survives a power cut; with
+//! `leader` the death of the process alone; with `none` nothing is acknowledged. Lines are sent without waiting, up to a
+//! window of them, and then waited for. Running it again appends the lines again, and `--verify` compares what this run has
+//! sent with the files: a consumer that stood at the end when the run began returns just that.
+//!
+//! Prints how many records and bytes there were, how long it took, and what the topic takes on disk.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::error::Error;
 use std::ffi::OsString;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Write};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::str::FromStr;
 use std::time::Duration;
 
 use streamlog::{
-    Broker, Clock, Compression, NewTopic, Offset, Partition, Record, RecordView, SystemClock, Topic,
+    Acks, AutoOffsetReset, Broker, Clock, Compression, Consumer, ConsumerRecord, Delivery, NewTopic, Offset,
+    PartitionId, Producer, Record, RecordMetadata, SystemClock, Topic, TopicPartition,
 };
 
 const USAGE: &str = "\
 usage: ingest [OPTION]... [FILE]...
 
-Appends every line of every FILE to a topic as a record; without a FILE, those of this crate's own sources.
+Sends every line of every FILE to a topic as a record; without a FILE, those of this crate's own sources.
 
   --dir DIR            the log directory (default ./data)
   --topic NAME         the topic, created where it is missing (default lines)
   --partitions COUNT   how many partitions it is created with (default 1)
   --compression CODEC  none, gzip, snappy, lz4 or zstd (default none)
   --acks ACKS          when a line counts as stored: none, leader, all (synced; default)
+  --linger-ms N        how long a batch waits for more lines (default 5)
   --print-acks         print `partition offset` of each record once it is acknowledged
   --verify             read back what was appended and compare it with the files
   --help               print this
 ";
 
-/// How many lines go into one append, at most.
-const CHUNK_LINES: usize = 1_000;
-/// How many bytes go into one append, at most, unless one line is longer.
-const CHUNK_BYTES: u32 = 256 << 10;
-/// How many bytes are read back at a time.
-const READ_BYTES: usize = 1 << 20;
-/// More than a record takes beyond its key and value: numbers, lengths, the header `line`, and its batch's header.
-const OVERHEAD_BYTES: usize = 128;
+/// How many lines are on their way at a time, before their deliveries are waited for.
+const WINDOW_LINES: usize = 8_192;
+/// The size of a batch, before compression.
+const BATCH_BYTES: usize = 64 << 10;
+/// How many records are read back at a time.
+const POLL_RECORDS: usize = 8_192;
 
 type Result<T, E = Box<dyn Error>> = std::result::Result<T, E>;
 
@@ -79,25 +82,24 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     let files = if args.files.is_empty() { own_sources()? } else { args.files.clone() };
-    let mut ingest = Ingest::new(args, &files)?;
+    let progress = Progress::new(&files)?;
 
     let broker = Broker::open(&args.dir)?;
     let topic = open_topic(&broker, args)?;
-    let partitions: Vec<Partition> = topic.partitions().collect::<streamlog::Result<_>>()?;
-    let ends_before: Vec<Offset> = partitions.iter().map(Partition::log_end_offset).collect();
+    // It stays where this run begins.
+    let mut consumer = consumer_at_end(&broker, &topic)?;
 
     let clock = SystemClock::new();
+    let mut ingest = Ingest::new(args, &broker, progress)?;
     for file in &files {
-        let partition = topic.partition(partition_of(file, &topic))?.compression(args.compression);
-        ingest.file(file, &partition, chunk_bytes(&topic))?;
+        ingest.file(file)?;
     }
+    let sent = ingest.finish()?;
     let seconds = clock.monotonic().as_secs_f64();
 
-    let (records, bytes) = (ingest.records, ingest.bytes);
-    // The progress bar ends before the report begins.
-    drop(ingest);
     let stored: u64 =
         broker.admin().describe_topic(topic.name())?.partitions.iter().map(|partition| partition.bytes).sum();
+    let (records, bytes) = (sent.records, sent.bytes);
     let rate = records as f64 / seconds;
     args.report(&format!(
         "records        {records}\nbytes          {bytes}\nseconds        {seconds:.3}\n\
@@ -105,17 +107,13 @@ fn run(args: &Args) -> Result<()> {
     ))?;
 
     if args.verify {
-        let mut verified = 0;
-        for (partition, from) in partitions.iter().zip(ends_before) {
-            let files = files.iter().map(PathBuf::as_path);
-            let files = files.filter(|file| partition.id() == partition_of(file, &topic));
-            verified += verify(partition, from, files)?;
-        }
+        let verified = verify(&mut consumer, &sent.files)?;
         let count = files.len();
         args.report(&format!(
             "verified       {verified} records of {count} files: keys, values, headers, order\n"
         ))?;
     }
+    consumer.close()?;
     broker.close()?;
     Ok(())
 }
@@ -136,121 +134,166 @@ fn open_topic(broker: &Broker, args: &Args) -> Result<Topic> {
     Ok(topic)
 }
 
-/// FNV-1a of the path, so that a file has the same partition every time.
-fn partition_of(file: &Path, topic: &Topic) -> u32 {
-    let step = |hash: u32, byte: &u8| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
-    key_of(file).iter().fold(0x811c_9dc5, step) % topic.partition_count()
+/// A consumer of all partitions, that returns what is sent from now on.
+fn consumer_at_end(broker: &Broker, topic: &Topic) -> Result<Consumer> {
+    // There is nothing to fall back on: where it stands, records must be.
+    let builder = broker.consumer().auto_offset_reset(AutoOffsetReset::None).max_poll_records(POLL_RECORDS);
+    let mut consumer = builder.build()?;
+    let ids = (0..topic.partition_count()).map(PartitionId::try_from);
+    let partitions = ids.map(|id| Ok(TopicPartition::new(topic.name(), id?)));
+    let partitions: Vec<TopicPartition> = partitions.collect::<streamlog::Result<_>>()?;
+    consumer.assign(partitions.iter().cloned())?;
+    consumer.seek_to_end(&partitions)?;
+    Ok(consumer)
 }
 
 fn key_of(file: &Path) -> &[u8] {
     file.as_os_str().as_encoded_bytes()
 }
 
-/// How many bytes go into one append. No more than what a topic takes at once, so that a line that it does not take is
-/// alone in its append, and the error is about that line.
-fn chunk_bytes(topic: &Topic) -> usize {
-    let config = topic.config();
-    let bytes = CHUNK_BYTES.min(config.max_message_bytes).min(config.segment_bytes);
-    usize::try_from(bytes).unwrap_or(usize::MAX)
-}
-
-/// One run: where its acknowledgements go, and how far it is.
+/// One run: what it sends with, what is on its way, and how far it is.
 struct Ingest<'a> {
     args: &'a Args,
+    producer: Producer,
+    window: Vec<Sent<'a>>,
     acks: BufWriter<io::Stdout>,
     progress: Progress,
-    records: u64,
-    bytes: u64,
+    done: Done<'a>,
 }
 
-impl Ingest<'_> {
-    fn new<'a>(args: &'a Args, files: &[PathBuf]) -> Result<Ingest<'a>> {
-        let acks = BufWriter::new(io::stdout());
-        Ok(Ingest { args, acks, progress: Progress::new(files)?, records: 0, bytes: 0 })
+/// A line that was sent.
+struct Sent<'a> {
+    file: &'a Path,
+    number: u64,
+    delivery: Delivery,
+}
+
+/// What a run has sent.
+#[derive(Default)]
+struct Done<'a> {
+    records: u64,
+    bytes: u64,
+    /// The files that have any lines, in their order, with the partition of each.
+    files: Vec<(&'a Path, PartitionId)>,
+}
+
+impl<'a> Ingest<'a> {
+    fn new(args: &'a Args, broker: &Broker, progress: Progress) -> Result<Ingest<'a>> {
+        let producer = broker
+            .producer()
+            .acks(args.acks)
+            .compression(args.compression)
+            .linger(args.linger)
+            .batch_bytes(BATCH_BYTES)
+            // How long a line may be is for the topic to say.
+            .max_request_bytes(i32::MAX.unsigned_abs() as usize)
+            .build()?;
+        let (window, acks) = (Vec::with_capacity(WINDOW_LINES), BufWriter::new(io::stdout()));
+        Ok(Ingest { args, producer, window, acks, progress, done: Done::default() })
     }
 
-    /// Appends the lines of a file in chunks, so that memory does not grow with the file.
-    fn file(&mut self, file: &Path, partition: &Partition, chunk_bytes: usize) -> Result<()> {
-        let mut chunk = Vec::new();
-        let mut bytes = 0;
+    /// Sends the lines of a file. No more of it is held than what the producer holds and where the lines of a window went.
+    fn file(&mut self, file: &'a Path) -> Result<()> {
         for line in Lines::of(file) {
             let line = line?;
-            let line_bytes = key_of(file).len() + line.value.len() + OVERHEAD_BYTES;
-            if chunk.len() == CHUNK_LINES || bytes + line_bytes > chunk_bytes {
-                self.append(partition, &chunk)?;
-                chunk.clear();
-                bytes = 0;
+            let sent = self.producer.send(line.record(&self.args.topic));
+            let delivery = sent.map_err(|error| cannot_append(file, line.number, error))?;
+            self.window.push(Sent { file, number: line.number, delivery });
+            let bytes = line.value.len() as u64;
+            self.done.records += 1;
+            self.done.bytes += bytes + key_of(file).len() as u64;
+            // In the file, the line has a newline too.
+            self.progress.done += bytes + 1;
+            if self.window.len() == WINDOW_LINES {
+                self.settle()?;
             }
-            chunk.push(line);
-            bytes += line_bytes;
         }
-        self.append(partition, &chunk)
-    }
-
-    /// Appends lines of one file at once, and acknowledges them.
-    fn append(&mut self, partition: &Partition, lines: &[Line<'_>]) -> Result<()> {
-        let (Some(first), Some(last)) = (lines.first(), lines.last()) else { return Ok(()) };
-        let records: Vec<Record<'_>> = lines.iter().map(Line::record).collect();
-        let offsets = partition.append(&records).map_err(|error| {
-            let until = if lines.len() > 1 { format!(" to {}", last.number) } else { String::new() };
-            Failure::new(format!("cannot append {first}{until}"), error)
-        })?;
-        if self.args.acks == Acks::All {
-            partition.sync()?;
-        }
-        if self.args.print_acks && self.args.acks != Acks::None {
-            self.print_acks(partition, offsets).map_err(cannot_write)?;
-        }
-
-        let value_bytes: u64 = lines.iter().map(|line| line.value.len() as u64).sum();
-        let count = lines.len() as u64;
-        self.records += count;
-        self.bytes += value_bytes + count * key_of(first.file).len() as u64;
-        // In the file, each line has a newline too.
-        self.progress.advance(value_bytes + count);
         Ok(())
     }
 
-    fn print_acks(&mut self, partition: &Partition, offsets: Range<Offset>) -> io::Result<()> {
-        for offset in u64::from(offsets.start)..u64::from(offsets.end) {
-            writeln!(self.acks, "{} {offset}", partition.id())?;
+    /// Waits until every line of the window is acknowledged. With `all`, the first wait syncs for all of them.
+    fn settle(&mut self) -> Result<()> {
+        for Sent { file, number, delivery } in self.window.drain(..) {
+            let metadata = delivery.wait().map_err(|error| cannot_append(file, number, error))?;
+            let RecordMetadata { partition, offset, .. } = metadata;
+            if number == 1 {
+                self.done.files.push((file, partition));
+            }
+            if let Some(offset) = offset.filter(|_| self.args.print_acks) {
+                writeln!(self.acks, "{partition} {offset}").map_err(cannot_write)?;
+            }
         }
-        self.acks.flush()
+        self.acks.flush().map_err(cannot_write)?;
+        self.progress.tell();
+        Ok(())
+    }
+
+    /// Returns once all is acknowledged, or, where nothing is, written.
+    fn finish(mut self) -> Result<Done<'a>> {
+        self.settle()?;
+        self.producer.close(Duration::MAX)?;
+        // The progress bar ends here, before the report begins.
+        Ok(self.done)
     }
 }
 
-/// Compares all that a partition holds from an offset on with the lines of these files, one file after the other.
-fn verify<'a>(partition: &Partition, from: Offset, files: impl Iterator<Item = &'a Path>) -> Result<u64> {
-    let mut lines = files.flat_map(Lines::of);
-    let mut next = from;
-    let mut expected = from;
+/// Lines that are expected of one partition, and where the next one is.
+struct Expected<'a> {
+    lines: Box<dyn Iterator<Item = Result<Line<'a>>> + 'a>,
+    next: Offset,
+}
+
+/// Compares all that a consumer has still to return with the lines of these files.
+fn verify(consumer: &mut Consumer, files: &[(&Path, PartitionId)]) -> Result<u64> {
+    let mut expected = BTreeMap::new();
+    for partition in consumer.assignment() {
+        let here = partition.partition();
+        let files = files.iter().filter(move |(_, place)| *place == here);
+        let lines = Box::new(files.flat_map(|(file, _)| Lines::of(file)));
+        let next = consumer.position(&partition)?;
+        expected.insert(partition, Expected { lines, next });
+    }
+    let mut count = 0;
     loop {
-        let batches = partition.read(next, READ_BYTES)?;
-        let Some(end) = batches.next_offset() else { break };
-        for batch in &batches {
-            for record in &batch.records()? {
-                let place = || format!("partition {}, offset {}", partition.id(), record.offset());
-                let Some(line) = lines.next().transpose()? else {
-                    return Err(format!("{}: a record that no line was appended for", place()).into());
-                };
-                if let Some(what) = difference(record, &line, expected) {
-                    return Err(format!("{}: the {what} is not that of {line}", place()).into());
-                }
-                expected = expected.next();
+        let records = consumer.poll(Duration::ZERO)?;
+        if records.is_empty() {
+            break;
+        }
+        for (partition, records) in records.by_partition() {
+            count += records.len() as u64;
+            let expected =
+                expected.get_mut(partition).ok_or("a record of a partition that was not assigned")?;
+            for record in records {
+                expected.compare(record)?;
             }
         }
-        next = end;
     }
-    match lines.next().transpose()? {
-        Some(line) => {
-            Err(format!("partition {} ends at offset {next}, before {line}", partition.id()).into())
+    for (partition, mut expected) in expected {
+        if let Some(line) = expected.lines.next().transpose()? {
+            let (partition, next) = (partition.partition(), expected.next);
+            return Err(format!("partition {partition} ends at offset {next}, before {line}").into());
         }
-        None => Ok(expected.delta_from(from).unwrap_or(0)),
+    }
+    Ok(count)
+}
+
+impl Expected<'_> {
+    /// Compares the next record.
+    fn compare(&mut self, record: ConsumerRecord<'_>) -> Result<()> {
+        let place = || format!("partition {}, offset {}", record.partition(), record.offset());
+        let Some(line) = self.lines.next().transpose()? else {
+            return Err(format!("{}: a record that no line was sent for", place()).into());
+        };
+        if let Some(what) = difference(record, &line, self.next) {
+            return Err(format!("{}: the {what} is not that of {line}", place()).into());
+        }
+        self.next = self.next.next();
+        Ok(())
     }
 }
 
 /// What of a record is not as the line says, if anything.
-fn difference(record: RecordView<'_>, line: &Line<'_>, offset: Offset) -> Option<&'static str> {
+fn difference(record: ConsumerRecord<'_>, line: &Line<'_>, offset: Offset) -> Option<&'static str> {
     let headers = record.headers().map(|header| (header.name(), header.value()));
     if record.offset() != offset {
         Some("offset")
@@ -258,7 +301,7 @@ fn difference(record: RecordView<'_>, line: &Line<'_>, offset: Offset) -> Option
         Some("key")
     } else if record.value() != Some(&line.value) {
         Some("value")
-    } else if !headers.eq([("line", Some(line.number.as_bytes()))]) {
+    } else if !headers.eq([("line", Some(line.number_text.as_bytes()))]) {
         Some("header")
     } else {
         None
@@ -268,14 +311,16 @@ fn difference(record: RecordView<'_>, line: &Line<'_>, offset: Offset) -> Option
 /// A line of a file, without its newline.
 struct Line<'a> {
     file: &'a Path,
-    /// From 1, as decimal text.
-    number: String,
+    /// From 1.
+    number: u64,
+    number_text: String,
     value: Vec<u8>,
 }
 
 impl Line<'_> {
-    fn record(&self) -> Record<'_> {
-        Record::new().key(key_of(self.file)).value(&self.value).header("line", Some(self.number.as_bytes()))
+    fn record<'a>(&'a self, topic: &'a str) -> Record<'a> {
+        let number = Some(self.number_text.as_bytes());
+        Record::to(topic).key(key_of(self.file)).value(&self.value).header("line", number)
     }
 }
 
@@ -308,7 +353,7 @@ impl<'a> Lines<'a> {
         }
         value.pop_if(|last| *last == b'\n');
         self.count += 1;
-        Ok(Some(Line { file: self.file, number: self.count.to_string(), value }))
+        Ok(Some(Line { file: self.file, number: self.count, number_text: self.count.to_string(), value }))
     }
 }
 
@@ -361,8 +406,7 @@ impl Progress {
         Ok(Progress { clock: SystemClock::new(), is_shown, next_draw: Duration::ZERO, done: 0, total })
     }
 
-    fn advance(&mut self, bytes: u64) {
-        self.done += bytes;
+    fn tell(&mut self) {
         let now = self.clock.monotonic();
         if self.is_shown && now >= self.next_draw {
             self.draw();
@@ -404,6 +448,10 @@ fn cannot_read(path: &Path, error: io::Error) -> Box<dyn Error> {
     Failure::new(format!("cannot read {}", path.display()), error).into()
 }
 
+fn cannot_append(file: &Path, line: u64, error: streamlog::Error) -> Box<dyn Error> {
+    Failure::new(format!("cannot append {}, line {line}", file.display()), error).into()
+}
+
 fn cannot_write(error: io::Error) -> Box<dyn Error> {
     Failure::new("cannot write to stdout or stderr".to_owned(), error).into()
 }
@@ -426,24 +474,12 @@ fn chain(error: &dyn Error) -> String {
     cause.map_or_else(|| error.to_string(), |cause| format!("{error}: {cause}"))
 }
 
-/// When a line counts as stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Acks {
-    None,
-    Leader,
-    All,
-}
-
-impl FromStr for Acks {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Acks, String> {
-        match name {
-            "none" => Ok(Acks::None),
-            "leader" => Ok(Acks::Leader),
-            "all" => Ok(Acks::All),
-            _ => Err("must be none, leader or all".to_owned()),
-        }
+fn acks(name: &str) -> Result<Acks, String> {
+    match name {
+        "none" => Ok(Acks::None),
+        "leader" => Ok(Acks::Leader),
+        "all" => Ok(Acks::All),
+        _ => Err("must be none, leader or all".to_owned()),
     }
 }
 
@@ -455,6 +491,7 @@ struct Args {
     partitions: Option<u32>,
     compression: Compression,
     acks: Acks,
+    linger: Duration,
     print_acks: bool,
     verify: bool,
     files: Vec<PathBuf>,
@@ -469,6 +506,7 @@ impl Args {
             partitions: None,
             compression: Compression::None,
             acks: Acks::All,
+            linger: Duration::from_millis(5),
             print_acks: false,
             verify: false,
             files: Vec::new(),
@@ -482,10 +520,11 @@ impl Args {
             match option {
                 "--help" | "-h" => return Ok(None),
                 "--dir" => args.dir = value()?.into(),
-                "--topic" => args.topic = parsed(option, &value()?)?,
-                "--partitions" => args.partitions = Some(parsed(option, &value()?)?),
-                "--compression" => args.compression = parsed(option, &value()?)?,
-                "--acks" => args.acks = parsed(option, &value()?)?,
+                "--topic" => args.topic = parsed(option, &value()?, str::parse)?,
+                "--partitions" => args.partitions = Some(parsed(option, &value()?, str::parse)?),
+                "--compression" => args.compression = parsed(option, &value()?, str::parse)?,
+                "--acks" => args.acks = parsed(option, &value()?, acks)?,
+                "--linger-ms" => args.linger = Duration::from_millis(parsed(option, &value()?, str::parse)?),
                 "--print-acks" => args.print_acks = true,
                 "--verify" => args.verify = true,
                 _ => return Err(format!("unknown option {option}")),
@@ -505,7 +544,11 @@ impl Args {
     }
 }
 
-fn parsed<T: FromStr<Err: fmt::Display>>(option: &str, value: &OsString) -> Result<T, String> {
+fn parsed<T, E: fmt::Display>(
+    option: &str,
+    value: &OsString,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> Result<T, String> {
     let text = value.to_str().ok_or_else(|| format!("{option} {value:?}: not UTF-8"))?;
-    text.parse().map_err(|error| format!("{option} {text}: {error}"))
+    parse(text).map_err(|error| format!("{option} {text}: {error}"))
 }

@@ -9,9 +9,17 @@
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
+#[cfg(unix)]
+use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::process::Stdio;
 use std::process::{Command, Output};
+#[cfg(unix)]
+use std::{thread, time::Duration};
 
+#[cfg(unix)]
+use streamlog::{AutoOffsetReset, PartitionId, TopicPartition};
 use streamlog::{BatchBuilder, Broker, Compression, NewTopic, Record, Timestamp, TopicConfig};
 
 /// The program that an example was compiled to.
@@ -170,8 +178,8 @@ fn lines_are_stored_with_zstd() {
 fn a_second_run_appends_again() {
     let place = Place::new();
     let files = [place.file("a", "1\n2\n3")];
-    for acks in ["all", "leader", "none"] {
-        place.ingest(&format!("--verify --topic again --acks {acks}"), &files).succeeds();
+    for options in ["all", "leader --linger-ms 0", "none --linger-ms 1000"] {
+        place.ingest(&format!("--verify --topic again --acks {options}"), &files).succeeds();
     }
     let values: Vec<_> = place.dump("again-0").iter().map(|line| field(line, "value").to_owned()).collect();
     assert_eq!(values, [r#""31""#, r#""32""#, r#""33""#].repeat(3));
@@ -234,9 +242,13 @@ fn a_line_over_the_topics_limit_is_named() {
 
     let file = place.file("a", ["1\n2\n", &"x".repeat(1_000), "\n4"].concat());
     let error = place.ingest("--topic small", std::slice::from_ref(&file)).fails(1);
-    let expected = format!("cannot append {}, line 3: a batch of ", file.display());
+    let expected = format!(
+        "cannot append {}, line 3: a record for small-0 could not be delivered: a batch of ",
+        file.display()
+    );
     assert!(error.contains(&expected) && error.contains("max.message.bytes, 1000"), "{error}");
-    assert_eq!(place.dump("small-0").len(), 2);
+    let values: Vec<_> = place.dump("small-0").iter().map(|line| field(line, "value").to_owned()).collect();
+    assert_eq!(values, [r#""31""#, r#""32""#, r#""34""#]);
 }
 
 /// A file that says something else each time it is read.
@@ -258,6 +270,7 @@ fn what_ingest_cannot_do_is_said() {
         ("--dir", "--dir needs a value"),
         ("--partitions many", "--partitions many: "),
         ("--acks some", "--acks some: must be none, leader or all"),
+        ("--linger-ms long", "--linger-ms long: "),
         ("--compression brotli", "--compression brotli: invalid value brotli"),
     ] {
         let error = place.ingest(options, &[]).fails(2);
@@ -271,6 +284,100 @@ fn what_ingest_cannot_do_is_said() {
     let error = place.ingest("--topic a/b", &[place.file("a", "1")]).fails(1);
     assert!(error.starts_with("ingest: invalid topic name \"a/b\""), "{error}");
     assert!(place.ingest("--help", &[]).succeeds().starts_with("usage: ingest"));
+}
+
+/// Kills `ingest` in the middle of lines that never end, once it has acknowledged `acks_min` of them or, where it
+/// acknowledges none, has been given `LINES_MIN`. Gives how many it had acknowledged.
+#[cfg(unix)]
+fn kill_ingest(place: &Place, acks: &str, acks_min: u64) -> u64 {
+    let mut child = Command::new(example("ingest"))
+        .args(["--print-acks", "--acks", acks, "--dir"])
+        .args([place.path("data"), "/dev/stdin".into()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufWriter::new(child.stdin.take().unwrap());
+    let mut output = BufReader::new(child.stdout.take().unwrap());
+    let mut acknowledged = 0;
+    let mut is_acknowledged = |output: &mut BufReader<_>| {
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        // The last one may be cut off in the middle.
+        let is_whole = line.ends_with('\n');
+        if is_whole {
+            assert_eq!(line, format!("0 {acknowledged}\n"));
+            acknowledged += 1;
+        }
+        is_whole
+    };
+    if acks_min == 0 {
+        // Blocks until the child has read all of it but what a pipe holds.
+        (0..LINES_MIN).for_each(|number| lines.write_all(&endless_line(number)).unwrap());
+        child.kill().unwrap();
+    } else {
+        // It ends when the child is gone.
+        let feeder =
+            thread::spawn(move || (0..).try_for_each(|number| lines.write_all(&endless_line(number))));
+        assert!((0..acks_min).all(|_| is_acknowledged(&mut output)));
+        child.kill().unwrap();
+        assert!(feeder.join().unwrap().is_err());
+    }
+    assert_eq!(child.wait().unwrap().code(), None);
+    while is_acknowledged(&mut output) {}
+    acknowledged
+}
+
+/// 3.5 MB of lines, of which a pipe and the producer's open batch hold a small part.
+#[cfg(unix)]
+const LINES_MIN: u64 = 50_000;
+
+#[cfg(unix)]
+fn endless_line(number: u64) -> Vec<u8> {
+    format!("line {number} {}\n", "x".repeat(usize::try_from(number % 113).unwrap())).into()
+}
+
+/// Opens what a killed `ingest` left, and gives how many lines are there: the first ones, in order, each once.
+#[cfg(unix)]
+fn lines_left(place: &Place) -> u64 {
+    let broker = Broker::open(place.path("data")).unwrap();
+    assert!(!broker.recovery_report().was_clean);
+    let mut consumer = broker.consumer().auto_offset_reset(AutoOffsetReset::Earliest).build().unwrap();
+    consumer.assign([TopicPartition::new("lines", PartitionId::ZERO)]).unwrap();
+    let mut count = 0;
+    loop {
+        let records = consumer.poll(Duration::ZERO).unwrap();
+        if records.is_empty() {
+            return count;
+        }
+        for record in &records {
+            assert_eq!(record.offset(), count);
+            assert_eq!(record.value(), endless_line(count).strip_suffix(b"\n"));
+            count += 1;
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_a_killed_ingest_had_acknowledged_is_there() {
+    for acks in ["all", "leader"] {
+        for acks_min in [1, 20_000] {
+            let place = Place::new();
+            let acknowledged = kill_ingest(&place, acks, acks_min);
+            let left = lines_left(&place);
+            assert!(acknowledged >= acks_min && left >= acknowledged, "{acks}: {left} of {acknowledged}");
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_a_killed_ingest_leaves_without_acknowledging_is_a_prefix() {
+    let place = Place::new();
+    assert_eq!(kill_ingest(&place, "none", 0), 0);
+    let left = lines_left(&place);
+    assert!((LINES_MIN / 2..=LINES_MIN).contains(&left), "{left}");
 }
 
 /// A log with one batch of each kind that an engine without transactions can be given.
