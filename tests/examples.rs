@@ -101,6 +101,17 @@ impl Place {
     }
 }
 
+/// What an example says that needs no arguments, and leaves nothing behind.
+fn leaves_nothing(name: &str) -> String {
+    let place = Place::new();
+    let mut command = Command::new(example(name));
+    let Output { status, stdout, stderr } =
+        command.current_dir(place.dir.path()).env("TMPDIR", place.dir.path()).output().unwrap();
+    assert!(status.success() && stderr.is_empty(), "{status}: {}", stderr.escape_ascii());
+    assert_eq!(fs::read_dir(place.dir.path()).unwrap().count(), 0);
+    String::from_utf8(stdout).unwrap()
+}
+
 fn hex(bytes: impl AsRef<[u8]>) -> String {
     bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -495,4 +506,49 @@ fn what_dump_cannot_do_is_said() {
         assert!(error.contains("\nusage: dump"), "{error}");
     }
     assert!(run("dump", ["--help"]).succeeds().starts_with("usage: dump"));
+}
+
+#[test]
+fn the_quickstart_reads_what_it_sent() {
+    let expected = "\
+sent alice: 3 apples to orders-0@0
+sent carol: 1 pear to orders-2@0
+sent alice: 2 plums to orders-0@1
+read alice: 3 apples at orders-0@0
+read alice: 2 plums at orders-0@1
+read carol: 1 pear at orders-2@0
+";
+    assert_eq!(leaves_nothing("quickstart"), expected);
+}
+
+#[test]
+fn time_travel_begins_at_the_first_reading_since() {
+    let expected = "\
+since 10:30
+  10:30  13.7 °C
+  10:40  14.0 °C
+  10:50  14.2 °C
+since 7:00
+  8:00  10.0 °C
+  8:10  10.2 °C
+  8:20  10.5 °C
+since 11:55
+  12:00  16.0 °C
+since 12:01
+  nothing
+";
+    assert_eq!(leaves_nothing("time_travel"), expected);
+}
+
+#[test]
+fn a_resumed_program_has_lost_and_doubled_nothing() {
+    let expected = "\
+first run: stopped after 25 records, 20 of them in the file
+second run: 29 records
+together: 49 records
+ann has watched 300 s
+ben has watched 120 s
+cem has watched 70 s
+";
+    assert_eq!(leaves_nothing("resume"), expected);
 }
