@@ -1,26 +1,25 @@
 //! An embeddable streaming log: Kafka's topics, partitions and segments, inside your own process.
 //!
-//! A [`Broker`] keeps its topics in a directory, or in memory. Each [`Partition`] of a [`Topic`] is an append-only log:
-//! [`append`](Partition::append) gives records their offsets, [`sync`](Partition::sync) makes them survive a power cut,
-//! [`read`](Partition::read) gives whole batches back, by offset. There is no server and no async runtime; a partition's
-//! files are Kafka's, byte for byte.
+//! A [`Broker`] keeps its topics in a directory, or in memory. A [`Producer`] sends records to them, a [`Consumer`] reads them back,
+//! from any offset or point in time. Each [`Partition`] of a [`Topic`] is an append-only log, which can be used without either
+//! of them, too. There is no server and no async runtime; a partition's files are Kafka's, byte for byte.
 //!
 //! ```
 //! # let directory = tempfile::tempdir().unwrap();
 //! # let data = directory.path().join("data");
-//! use streamlog::{Broker, NewTopic, Offset, Record};
+//! use std::time::Duration;
+//! use streamlog::{AutoOffsetReset, Broker, NewTopic, PartitionId, Record, TopicPartition};
 //!
-//! let broker = Broker::open(&data)?;
-//! broker.admin().create_topic(NewTopic::new("orders").partitions(3))?;
-//! let orders = broker.topic("orders")?.partition(0)?;
+//! let broker = Broker::open(&data)?; // or Broker::in_memory()?
+//! broker.admin().create_topic(NewTopic::new("orders"))?;
 //!
-//! orders.append(&[Record::new().key("alice").value("3 apples")])?;
-//! orders.sync()?;
+//! let producer = broker.producer().build()?;
+//! producer.send(Record::to("orders").key("alice").value("3 apples"))?.wait()?;
 //!
-//! for batch in &orders.read(Offset::ZERO, 1 << 20)? {
-//!     for record in &batch.records()? {
-//!         println!("{} {:?} {:?}", record.offset(), record.key(), record.value());
-//!     }
+//! let mut consumer = broker.consumer().auto_offset_reset(AutoOffsetReset::Earliest).build()?;
+//! consumer.assign([TopicPartition::new("orders", PartitionId::ZERO)])?;
+//! for record in &consumer.poll(Duration::from_millis(500))? {
+//!     println!("{}@{} {:?}", record.topic_partition(), record.offset(), record.value());
 //! }
 //! # Ok::<(), streamlog::Error>(())
 //! ```
@@ -31,11 +30,11 @@
 //! |---|---|
 //! | open, close, find out what recovery did | [`Broker`], [`BrokerBuilder`], [`BrokerConfig`], [`RecoveryReport`] with its [`PartitionRecovery`]s |
 //! | see what it has done | [`Metrics`], [`TopicMetrics`] with its [`PartitionMetrics`] |
-//! | create, list, describe, extend and delete topics | [`Admin`], [`NewTopic`], [`TopicConfig`], [`TopicCompression`], [`TopicDescription`] |
-//! | append, sync, read | [`Topic`], [`Partition`], [`Record`], [`Compression`] |
-//! | follow partitions: wait for records, and remember where | [`Consumer`], [`ConsumerBuilder`] with [`AutoOffsetReset`] and [`IsolationLevel`], [`ConsumerWaker`]; [`Records`] with [`RecordsIter`], [`ConsumerRecord`], [`OwnedRecord`] |
+//! | create, list, describe, alter, extend and delete topics | [`Admin`], [`NewTopic`], [`TopicConfig`], [`TopicCompression`], [`TopicDescription`] |
+//! | send records | [`Producer`], [`ProducerBuilder`] with [`Acks`] and [`Compression`], [`Record`]; [`Delivery`] with its [`RecordMetadata`] |
 //! | choose partitions | [`Partitioner`] with its [`PartitionChoice`]; [`HashPartitioner`], [`ConsistentPartitioner`], [`RoundRobinPartitioner`], [`StickyPartitioner`] |
-//! | look at what was read | [`Batches`], [`RecordBatch`] with its [`TimestampType`] and [`ControlType`], [`BatchRecords`], [`RecordView`], [`Headers`] |
+//! | read records, wait for more, and remember where | [`Consumer`], [`ConsumerBuilder`] with [`AutoOffsetReset`] and [`IsolationLevel`], [`ConsumerWaker`]; [`Records`] with [`RecordsIter`], [`ConsumerRecord`], [`OwnedRecord`] |
+//! | append to, sync and read one partition, by batches | [`Topic`], [`Partition`], [`Batches`], [`RecordBatch`] with its [`TimestampType`] and [`ControlType`], [`BatchRecords`], [`RecordView`], [`Headers`] |
 //! | encode batches yourself | [`BatchBuilder`], [`EncodedBatch`] |
 //! | look into a file | [`Segment`], [`SegmentBatches`] |
 //! | name places and times | [`Offset`], [`PartitionId`], [`TopicPartition`], [`LeaderEpoch`], [`Timestamp`], [`Uuid`] |
@@ -44,19 +43,56 @@
 //!
 //! # What a call promises
 //!
-//! `append` returns once its records are in the page cache and readable: a crash of the process loses none of them.
-//! `sync` returns once everything appended before it is on the device. Reads never wait for writers, and what a read
-//! returned stays valid for as long as it is held. Damage is an error that names the place; nothing is skipped.
+//! [`send`](Producer::send) returns once the record is in the open batch of its partition. With no `linger`, and nobody else
+//! sending there, that batch has been appended by then. [`wait`](Delivery::wait) returns once the record is delivered as
+//! [`Acks`] demand:
 //!
-//! # Following a partition
+//! | | is known of the record | a crash of the process | a power cut |
+//! |---|---|---|---|
+//! | [`Acks::None`] | nothing | loses it, if it was still in its batch | loses it, if nothing has synced it yet |
+//! | [`Acks::Leader`] | appended: readable, with its offset | loses nothing | loses it, if nothing has synced it yet |
+//! | [`Acks::All`] | appended, and on the device | loses nothing | loses nothing |
 //!
-//! A [`Consumer`] follows any number of partitions: it remembers where it stands in each and waits for more. Without one:
+//! [`flush`](Producer::flush) and [`close`](Producer::close) say the same of all that was sent before.
 //!
-//! Remember where to read on ([`Batches::next_offset`]) together with what was done with the records, and read from there:
-//! an offset is a `u64` on the outside (`u64::from(offset)`, [`Offset::try_from`]). Records are readable before they are
-//! durable; who must not act on one that a power cut could take back stops at [`durable_offset`](Partition::durable_offset).
-//! A remembered offset that lies behind the end after a power cut ([`Error::OffsetOutOfRange`]) is of a record that was never
-//! durable.
+//! A poll returns records in the order of each partition's offsets, and moves the consumer's position behind them; none is
+//! skipped. Positions live in memory: to go on after a restart, store them together with what was done with the records, and
+//! [`seek`](Consumer::seek) there (`examples/resume.rs`). Records are readable before they are durable; who must not act on one
+//! that a power cut could take back reads with [`IsolationLevel::ReadDurable`].
+//!
+//! Reads never wait for writers, and what a read returned stays valid for as long as it is held. Damage is an error that names
+//! the place; nothing is passed over.
+//!
+//! # One level down
+//!
+//! A [`Partition`] is what producers and consumers are built on. [`append`](Partition::append) returns once its records are in the
+//! page cache and readable, as with [`Acks::Leader`]; [`sync`](Partition::sync) once everything appended before it is on the
+//! device; [`read`](Partition::read) gives whole batches back, and [`Batches::next_offset`] says where to read on.
+//!
+//! ```
+//! use streamlog::{Broker, NewTopic, Offset, Record};
+//!
+//! let broker = Broker::in_memory()?;
+//! broker.admin().create_topic(NewTopic::new("orders"))?;
+//! let orders = broker.topic("orders")?.partition(0)?;
+//! orders.append(&[Record::new().value("3 apples"), Record::new().value("1 pear")])?;
+//! orders.sync()?;
+//!
+//! let mut next = Offset::ZERO;
+//! while next < orders.durable_offset() {
+//!     for batch in &orders.read(next, 1 << 20)? {
+//!         for record in &batch.records()? {
+//!             println!("{} {:?}", record.offset(), record.value());
+//!         }
+//!         next = batch.next_offset();
+//!     }
+//! }
+//! assert_eq!(next, 2);
+//! # Ok::<(), streamlog::Error>(())
+//! ```
+//!
+//! An offset is a `u64` on the outside (`u64::from(offset)`, [`Offset::try_from`]). A remembered offset that lies behind the end
+//! after a power cut ([`Error::OffsetOutOfRange`]) is of a record that was never durable.
 //!
 //! # Features
 //!
@@ -81,7 +117,7 @@ mod sync;
 mod topic;
 mod uuid;
 
-/// The README's program, compiled with the documentation's.
+/// The README's program, run with the documentation's.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;
