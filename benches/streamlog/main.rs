@@ -17,19 +17,22 @@
 mod append;
 mod codecs;
 mod consume;
+mod first_record;
+mod follow;
 mod harness;
 mod idle;
 mod memory;
 mod open;
 mod read;
 mod send;
+mod send_sync;
 mod sync;
 
 use harness::{Outcome, Settings, Table};
 
 type Benchmark = fn(&Settings, &mut Table) -> Outcome<()>;
 
-const BENCHMARKS: [(&str, Benchmark); 13] = [
+const BENCHMARKS: [(&str, Benchmark); 17] = [
     ("append_bulk", append::bulk),
     ("append_calls", append::calls),
     ("append_one", append::one),
@@ -37,8 +40,12 @@ const BENCHMARKS: [(&str, Benchmark); 13] = [
     ("group_sync", sync::group),
     ("send_bulk", send::bulk),
     ("send_one", send::one),
+    ("send_sync_one", send_sync::one),
+    ("send_many_threads", send_sync::many_threads),
     ("read_all", read::all),
     ("consume_all", consume::all),
+    ("follow", follow::follow),
+    ("first_record", first_record::first_record),
     ("open", open::open),
     ("codecs", codecs::codecs),
     ("memory", memory::memory),
