@@ -11,6 +11,8 @@ use crate::harness::{
 
 /// Different records that are sent over and over.
 const VALUES: usize = 1_000;
+/// Larger batches gain little more; what a send costs beside the write is per record.
+const BATCH_BYTES: usize = 256 << 10;
 /// How many records may wait in the channel.
 const CHANNEL_RECORDS: usize = 1_024;
 
@@ -47,7 +49,7 @@ pub(crate) fn bulk(settings: &Settings, table: &mut Table) -> Outcome<()> {
     }
     table.measure(cases)?;
     table.note(&format!(
-        "{} MiB a run, acks=1, linger 5 ms, batches of 64 KiB; channel of {CHANNEL_RECORDS} records",
+        "{} MiB a run, acks=1, linger 5 ms, batches of 256 KiB; channel of {CHANNEL_RECORDS} records",
         bytes >> 20
     ));
     Ok(())
@@ -64,7 +66,7 @@ fn sends(settings: &Settings, value_bytes: usize, rounds: u64) -> impl FnMut() -
             .producer()
             .acks(Acks::Leader)
             .linger(Duration::from_millis(5))
-            .batch_bytes(BLOCK_BYTES)
+            .batch_bytes(BATCH_BYTES)
             .build()?;
         let ((), elapsed) = seconds(|| send_all(&producer, &values, rounds))?;
         let expected = Contents::of(&values, rounds);
