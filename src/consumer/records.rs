@@ -103,12 +103,21 @@ impl<'a> RecordsIter<'a> {
     fn new(parts: &'a [Part]) -> RecordsIter<'a> {
         RecordsIter { now: None, parts: parts.iter() }
     }
+
+    /// Goes on to the next part; `None` where there is none.
+    #[cold]
+    fn begin_next(&mut self) -> Option<()> {
+        let part = self.parts.next()?;
+        self.now = Some((part, part.records.iter()));
+        Some(())
+    }
 }
 
 impl<'a> Iterator for RecordsIter<'a> {
     type Item = ConsumerRecord<'a>;
 
-    #[inline]
+    // Always inlined, because a record is large: whoever looks at two of its fields then makes only those two.
+    #[inline(always)]
     fn next(&mut self) -> Option<ConsumerRecord<'a>> {
         loop {
             if let Some((part, records)) = &mut self.now {
@@ -117,8 +126,7 @@ impl<'a> Iterator for RecordsIter<'a> {
                     return Some(ConsumerRecord::new(part, place, view));
                 }
             }
-            let part = self.parts.next()?;
-            self.now = Some((part, part.records.iter()));
+            self.begin_next()?;
         }
     }
 
