@@ -548,6 +548,21 @@ impl Error {
     }
 
     /// Whether stored or given bytes are damaged.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use streamlog::{BatchBuilder, Compression, Corruption, Error, Record, RecordBatch, Timestamp};
+    ///
+    /// let mut builder = BatchBuilder::new(Compression::None);
+    /// builder.append(&Record::new().value("3 apples"), Timestamp::from_millis(5))?;
+    /// let mut bytes = builder.build()?.into_bytes();
+    /// bytes[70] ^= 1;
+    /// let error = RecordBatch::decode(&bytes).unwrap_err();
+    /// assert!(error.is_corruption());
+    /// assert!(matches!(error, Error::InvalidBatch { source: Corruption::Crc { .. } }));
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
     #[must_use]
     pub fn is_corruption(&self) -> bool {
         match self {
@@ -566,6 +581,22 @@ impl Error {
 
     /// Whether the disk, or the memory of a broker in memory, is full. What was stored stays, and the same append
     /// succeeds once there is space.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use streamlog::{Broker, BrokerConfig, NewTopic, Record};
+    ///
+    /// let config = BrokerConfig::default().memory_bytes(1 << 20);
+    /// let broker = Broker::builder().in_memory().config(config).open()?;
+    /// broker.admin().create_topic(NewTopic::new("orders"))?;
+    /// let orders = broker.topic("orders")?.partition(0)?;
+    /// let value = vec![7; 600_000];
+    /// orders.append(&[Record::new().value(&value)])?;
+    /// let error = orders.append(&[Record::new().value(&value)]).unwrap_err();
+    /// assert!(error.is_storage_full() && error.is_retriable());
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
     #[must_use]
     pub fn is_storage_full(&self) -> bool {
         match self {

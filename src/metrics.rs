@@ -109,6 +109,7 @@ impl Metrics {
 /// let metrics = orders.metrics();
 /// assert_eq!(metrics.records_appended(), 6);
 /// assert_eq!(metrics.partitions[1].records_appended, 2);
+/// assert!(metrics.bytes_appended() > 6 * 8);
 /// assert_eq!(metrics.skew(), 2.0, "half of all in one of four");
 /// # Ok::<(), streamlog::Error>(())
 /// ```

@@ -21,6 +21,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// let offset = Offset::try_from(41_u64)?;
 /// assert_eq!(offset.next(), 42);
 /// assert_eq!(offset.next().delta_from(offset), Some(1));
+/// assert_eq!(offset.checked_add(u64::MAX), None);
+/// assert_eq!(offset.saturating_add(u64::MAX), Offset::MAX);
 /// assert!(Offset::try_from(u64::MAX).is_err());
 /// # Ok::<(), streamlog::Error>(())
 /// ```
@@ -239,6 +241,7 @@ impl fmt::Display for LeaderEpoch {
 /// let time = Timestamp::from_millis(1_500);
 /// assert_eq!(SystemTime::from(time), SystemTime::UNIX_EPOCH + Duration::from_millis(1_500));
 /// assert_eq!(Timestamp::from(SystemTime::UNIX_EPOCH).as_millis(), 0);
+/// assert_eq!(time.saturating_add(Duration::from_secs(1)), Timestamp::from_millis(2_500));
 /// ```
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);

@@ -109,6 +109,25 @@ impl BrokerConfig {
     /// Whether sealed segments are read through memory maps, without a copy (the default), or by positional reads. A disk
     /// that fails under a map ends the process with `SIGBUS`; under a positional read it is an error. See
     /// docs/durability.md.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let (data, more_data) = (directory.path().join("data"), directory.path().join("more"));
+    /// use std::time::Duration;
+    /// use streamlog::{Broker, BrokerConfig};
+    ///
+    /// // What can be saved of a disk that is failing.
+    /// let config = BrokerConfig::default()
+    ///     .map_sealed_segments(false)
+    ///     .allow_offline_dirs(true)
+    ///     .checkpoint_interval(Duration::from_secs(5))
+    ///     .checkpoint_bytes(1 << 20);
+    /// let broker = Broker::builder().log_dir(&data).log_dir(&more_data).config(config).open()?;
+    /// # broker.close()?;
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
     #[must_use]
     pub fn map_sealed_segments(mut self, is_mapped: bool) -> BrokerConfig {
         self.map_sealed_segments = is_mapped;
@@ -125,6 +144,18 @@ impl BrokerConfig {
     }
 
     /// Whether topics may be deleted, as they may by default. Kafka's `delete.topic.enable`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use streamlog::{Broker, BrokerConfig, NewTopic};
+    ///
+    /// let config = BrokerConfig::default().delete_topics(false);
+    /// let broker = Broker::builder().in_memory().config(config).open()?;
+    /// broker.admin().create_topic(NewTopic::new("orders"))?;
+    /// assert!(broker.admin().delete_topic("orders").is_err());
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
     #[must_use]
     pub fn delete_topics(mut self, is_allowed: bool) -> BrokerConfig {
         self.delete_topics = is_allowed;
@@ -141,6 +172,18 @@ impl BrokerConfig {
 
     /// How many partitions a topic has that was created by [naming it](BrokerConfig::auto_create_topics()). 1 to 10,000; 1 by
     /// default. Kafka's `num.partitions`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use streamlog::{Broker, BrokerConfig, Record};
+    ///
+    /// let config = BrokerConfig::default().auto_create_topics(true).num_partitions(3);
+    /// let broker = Broker::builder().in_memory().config(config).open()?;
+    /// broker.producer().build()?.send(Record::to("orders").value("3 apples"))?.wait()?;
+    /// assert_eq!(broker.topic("orders")?.partition_count(), 3);
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
     #[must_use]
     pub fn num_partitions(mut self, count: u32) -> BrokerConfig {
         self.num_partitions = count;
@@ -149,6 +192,19 @@ impl BrokerConfig {
 
     /// Seeds everything that is drawn at random (ids, jitter), so that a test is the same every time. Without one (the
     /// default), every broker draws differently.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use streamlog::{Broker, BrokerConfig, NewTopic};
+    ///
+    /// let id = || -> streamlog::Result<_> {
+    ///     let broker = Broker::builder().in_memory().config(BrokerConfig::default().seed(7)).open()?;
+    ///     Ok(broker.admin().create_topic(NewTopic::new("orders"))?.id())
+    /// };
+    /// assert_eq!(id()?, id()?);
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
     #[must_use]
     pub fn seed(mut self, seed: u64) -> BrokerConfig {
         self.seed = Some(seed);

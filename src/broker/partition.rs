@@ -164,6 +164,21 @@ impl Partition {
     }
 
     /// The files of the log, oldest first; the last is the one that is appended to.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use streamlog::{Broker, NewTopic, Record};
+    ///
+    /// let broker = Broker::in_memory()?;
+    /// broker.admin().create_topic(NewTopic::new("orders"))?;
+    /// let orders = broker.topic("orders")?.partition(0)?;
+    /// orders.append(&[Record::new().value("3 apples")])?;
+    /// for segment in orders.segments() {
+    ///     assert_eq!((segment.base_offset(), segment.end_offset()?), (0_u32.into(), 1_u32.into()));
+    /// }
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
     #[must_use]
     pub fn segments(&self) -> Vec<Segment> {
         self.log.segment_list().into_iter().map(Segment::of_partition).collect()
@@ -215,6 +230,20 @@ impl Partition {
 
     /// Everything below is decided: no transaction that is still open began before it. The high watermark, as there are no
     /// transactions yet.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use streamlog::{Broker, NewTopic, Record};
+    ///
+    /// let broker = Broker::in_memory()?;
+    /// broker.admin().create_topic(NewTopic::new("orders"))?;
+    /// let orders = broker.topic("orders")?.partition(0)?;
+    /// orders.append(&[Record::new().value("3 apples")])?;
+    /// assert_eq!(orders.high_watermark(), orders.log_end_offset());
+    /// assert_eq!(orders.last_stable_offset(), orders.high_watermark());
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
     #[must_use]
     pub fn last_stable_offset(&self) -> Offset {
         self.high_watermark()

@@ -22,6 +22,12 @@ use crate::sync::Arc;
 /// let report = broker.recovery_report();
 /// assert!(report.partitions.iter().all(|partition| partition.offline.is_none()));
 /// println!("{report}");
+///
+/// for partition in report.partitions.iter().filter(|partition| partition.is_notable()) {
+///     if let Some(cut) = &partition.cut {
+///         println!("{}: {} bytes from offset {} are in {:?}", partition.partition, cut.bytes, cut.from, cut.quarantine);
+///     }
+/// }
 /// # Ok::<(), streamlog::Error>(())
 /// ```
 #[derive(Debug, Clone)]

@@ -26,6 +26,17 @@ use crate::error::Result;
 /// for record in &consumer.poll(Duration::from_millis(500))? {
 ///     assert_eq!((record.offset(), record.value()), (0_u32.into(), Some(&b"3 apples"[..])));
 /// }
+///
+/// // Little memory; and few polls, each of which has waited for its worth.
+/// let consumer = broker
+///     .consumer()
+///     .fetch_max_bytes(1 << 20)
+///     .max_partition_fetch_bytes(64 << 10)
+///     .fetch_min_bytes(16 << 10)
+///     .fetch_max_wait(Duration::from_millis(100))
+///     .check_crcs(true)
+///     .build()?;
+/// # drop(consumer);
 /// # Ok::<(), streamlog::Error>(())
 /// ```
 #[derive(Debug, Clone)]

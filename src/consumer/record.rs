@@ -21,7 +21,7 @@ pub(super) struct Part {
 ///
 /// ```
 /// use std::time::Duration;
-/// use streamlog::{AutoOffsetReset, Broker, NewTopic, PartitionId, Record, TopicPartition};
+/// use streamlog::{AutoOffsetReset, Broker, LeaderEpoch, NewTopic, PartitionId, Record, TopicPartition};
 ///
 /// let broker = Broker::in_memory()?;
 /// broker.admin().create_topic(NewTopic::new("orders"))?;
@@ -35,6 +35,7 @@ pub(super) struct Part {
 /// assert_eq!((record.topic(), record.partition()), ("orders", PartitionId::ZERO));
 /// assert_eq!(record.key(), Some(&b"alice"[..]));
 /// assert_eq!(record.headers().next().map(|header| header.name()), Some("trace"));
+/// assert_eq!(record.leader_epoch(), Some(LeaderEpoch::ZERO));
 ///
 /// let kept = record.to_owned();
 /// drop((records, consumer, broker));

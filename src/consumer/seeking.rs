@@ -118,6 +118,21 @@ impl Consumer {
     /// # Errors
     ///
     /// As [`beginning_offsets`](Consumer::beginning_offsets).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use streamlog::{Broker, NewTopic, PartitionId, Record, TopicPartition};
+    ///
+    /// let broker = Broker::in_memory()?;
+    /// broker.admin().create_topic(NewTopic::new("orders"))?;
+    /// broker.topic("orders")?.partition(0)?.append(&[Record::new().value("3 apples")])?;
+    /// let mut consumer = broker.consumer().build()?;
+    /// let partition = TopicPartition::new("orders", PartitionId::ZERO);
+    /// let (starts, ends) = (consumer.beginning_offsets([&partition])?, consumer.end_offsets([&partition])?);
+    /// assert_eq!((starts[&partition], ends[&partition]), (0_u32.into(), 1_u32.into()));
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
     pub fn end_offsets<'a>(
         &mut self,
         partitions: impl IntoIterator<Item = &'a TopicPartition>,

@@ -36,6 +36,21 @@ const INDEX_BYTES_MIN: u32 = 24;
 /// let config = TopicConfig::default().segment_bytes(64 << 20).segment_age(Duration::from_secs(3600));
 /// broker.admin().create_topic(NewTopic::new("metrics").config(config))?;
 /// assert_eq!(broker.topic("metrics")?.config().segment_bytes, 64 << 20);
+///
+/// // What a power cut takes is bounded by time and count; what senders say of the time, by a day.
+/// let config = TopicConfig::default()
+///     .flush_interval(Duration::from_millis(100))
+///     .flush_messages(10_000)
+///     .timestamp_before_max(Duration::from_secs(24 * 3600))
+///     .timestamp_after_max(Duration::from_secs(60));
+/// // Denser indexes find faster and take more room; jitter lets partitions roll at different times.
+/// let config = config
+///     .index_interval_bytes(1024)
+///     .segment_index_bytes(1 << 20)
+///     .segment_jitter(Duration::from_secs(600))
+///     .gzip_level(9)
+///     .zstd_level(6);
+/// broker.admin().create_topic(NewTopic::new("traces").config(config))?;
 /// # Ok::<(), streamlog::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]

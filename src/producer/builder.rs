@@ -22,7 +22,7 @@ use crate::topic::{HashPartitioner, Partitioner, StickyPartitioner};
 ///
 /// ```
 /// use std::time::Duration;
-/// use streamlog::{Acks, Broker, Compression};
+/// use streamlog::{Acks, Broker, ConsistentPartitioner};
 ///
 /// let broker = Broker::in_memory()?;
 /// let producer = broker
@@ -35,7 +35,21 @@ use crate::topic::{HashPartitioner, Partitioner, StickyPartitioner};
 /// let from_file = [("acks", "1"), ("linger.ms", "5"), ("bootstrap.servers", "localhost:9092")];
 /// let builder = broker.producer().properties(from_file)?;
 /// assert_eq!(builder.ignored(), ["bootstrap.servers"]);
-/// # let _ = (producer, builder.build()?);
+///
+/// // Each customer's orders keep their partition when partitions are added; what fails is given up after ten seconds.
+/// let patient = broker
+///     .producer()
+///     .partitioner(ConsistentPartitioner)
+///     .idempotence(true)
+///     .max_in_flight(1)
+///     .retries(10)
+///     .retry_backoff(Duration::from_millis(10))
+///     .retry_backoff_max(Duration::from_millis(500))
+///     .delivery_timeout(Duration::from_secs(10))
+///     .buffer_bytes(1 << 20)
+///     .max_block(Duration::from_secs(1))
+///     .build()?;
+/// # let _ = (producer, builder.build()?, patient);
 /// # Ok::<(), streamlog::Error>(())
 /// ```
 #[derive(Debug)]

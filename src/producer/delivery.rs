@@ -108,6 +108,22 @@ impl Delivery {
     /// # Errors
     ///
     /// As [`wait`](Delivery::wait).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streamlog::{Broker, NewTopic, Record};
+    ///
+    /// let broker = Broker::in_memory()?;
+    /// broker.admin().create_topic(NewTopic::new("orders"))?;
+    /// let producer = broker.producer().build()?;
+    /// let mut delivery = producer.send(Record::to("orders").value("3 apples"))?;
+    /// while delivery.wait_timeout(Duration::from_millis(100))?.is_none() {
+    ///     println!("still waiting for the disk");
+    /// }
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
     pub fn wait_timeout(&mut self, timeout: Duration) -> Result<Option<RecordMetadata>> {
         let Sent::Tracked { completion, .. } = &self.record else { return self.told().map(Some) };
         let completion = Arc::clone(completion);

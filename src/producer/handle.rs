@@ -190,6 +190,22 @@ impl Producer {
     }
 
     /// How many bytes of records are held now; at most `buffer_bytes`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use streamlog::{Broker, NewTopic, Record};
+    ///
+    /// let broker = Broker::in_memory()?;
+    /// broker.admin().create_topic(NewTopic::new("orders"))?;
+    /// let producer = broker.producer().linger(Duration::from_secs(60)).build()?;
+    /// drop(producer.send(Record::to("orders").value("3 apples"))?);
+    /// assert!(producer.buffered_bytes() > 0);
+    /// producer.close(Duration::from_secs(1))?;
+    /// assert_eq!(producer.buffered_bytes(), 0);
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
     #[must_use]
     pub fn buffered_bytes(&self) -> usize {
         self.inner.router.core.budget.used()

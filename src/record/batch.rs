@@ -28,6 +28,10 @@ use crate::storage::Slice;
 /// assert_eq!(batch.producer_id(), Some(7));
 /// assert_eq!(batch.base_sequence(), Some(41));
 /// assert_eq!(batch.max_timestamp().as_millis(), 5);
+/// assert_eq!((batch.base_offset(), batch.last_offset()), (0_u32.into(), 0_u32.into()));
+/// assert!(!batch.is_control() && batch.leader_epoch().is_none());
+/// assert_eq!(batch.records_within(1 << 20)?.len(), 1);
+/// const { assert!(RecordBatch::DECOMPRESSED_BYTES_MAX == 128 << 20) };
 /// # Ok::<(), streamlog::Error>(())
 /// ```
 #[derive(Clone, Debug)]

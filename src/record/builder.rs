@@ -45,6 +45,8 @@ const NULL: i32 = -1;
 /// let mut builder = BatchBuilder::new(Compression::Lz4);
 /// builder.append(&Record::new().key("alice").value("3 apples"), now)?;
 /// builder.append(&Record::new().key("bob"), now)?;
+/// let carol = Record::new().key("carol");
+/// assert!(builder.encoded_bytes_with(&carol, now) > builder.encoded_bytes());
 /// let encoded = builder.build()?;
 ///
 /// let batch = RecordBatch::decode(encoded.bytes())?;

@@ -24,7 +24,11 @@ use crate::offset::Timestamp;
 ///     .timestamp(Timestamp::from_millis(1_700_000_000_000));
 ///
 /// let tombstone = Record::to("orders").key("alice");
-/// # let _ = (record, tombstone);
+///
+/// // What another record had, or had not.
+/// let (key, value) = (None, Some(&b"1 pear"[..]));
+/// let copy = Record::to("orders").key_opt(key).value_opt(value);
+/// # let _ = (record, tombstone, copy);
 /// ```
 #[derive(Debug, Clone, Default)]
 pub struct Record<'a> {

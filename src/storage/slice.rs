@@ -19,6 +19,7 @@ use bytes::Bytes;
 /// let part = whole.slice(0..6).expect("within the slice");
 /// drop(whole);
 /// assert_eq!(&part[..], b"stream");
+/// assert_eq!(Slice::from_owner("a file's words"), Slice::from(b"a file's words".to_vec()));
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Slice(Bytes);

@@ -63,6 +63,31 @@ pub enum EntryKind {
 /// [`DiskStorage`](crate::DiskStorage) and [`MemoryStorage`](crate::MemoryStorage) are the two that exist; a test may
 /// wrap either in its own.
 ///
+/// # Examples
+///
+/// ```
+/// use std::io::IoSlice;
+/// use std::path::Path;
+/// use streamlog::{Access, EntryKind, MemoryStorage, Storage};
+///
+/// let storage = MemoryStorage::new();
+/// let (directory, name) = (Path::new("data"), Path::new("data/file"));
+/// storage.create_dir(directory)?;
+/// let file = storage.open(name, Access::Create)?;
+/// file.allocate(0..4096)?;
+/// file.write_at(0, &[IoSlice::new(b"3 apples")])?;
+/// file.sync_data()?;
+/// storage.sync_dir(directory)?;
+///
+/// assert_eq!(&file.slice(2..8)?[..], b"apples");
+/// assert_eq!(storage.stat(name)?.kind, EntryKind::File);
+/// assert_eq!(storage.list(directory)?.len(), 1);
+/// assert!(!storage.is_network(directory)?);
+/// storage.remove_file(name)?;
+/// storage.remove_dir(directory)?;
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
 /// # Errors
 ///
 /// Every method passes on what the system says. `NotFound`, `AlreadyExists`, `StorageFull` and `WouldBlock` (a lock
