@@ -343,13 +343,19 @@ impl Accumulator {
         if self.log.durable() >= end {
             return Ok(());
         }
-        let error = self.log.check_sound().err().unwrap_or(Error::Closed);
+        let error = self.check_securable().err().unwrap_or(Error::Closed);
         Err(self.failed(&Arc::new(error)))
+    }
+
+    /// Refuses where what is not on the device by now never will be.
+    fn check_securable(&self) -> Result<()> {
+        self.log.check_exists()?;
+        self.log.check_sound()
     }
 
     /// Ready as soon as everything below `end` is on the device, or never will be. The background syncs.
     pub(super) fn poll_secured(self: &Arc<Self>, end: Offset, context: &mut Context<'_>) -> Poll<()> {
-        let is_settled = || self.log.durable() >= end || self.log.check_sound().is_err();
+        let is_settled = || self.log.durable() >= end || self.check_securable().is_err();
         if is_settled() {
             return Poll::Ready(());
         }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what is wrong by panicking")]
 
 mod consumer;
+mod end_to_end;
 mod faults;
 mod kit;
 

@@ -1,0 +1,3 @@
+//! Producers and consumers together: what is consumed is what was sent, in its order, once.
+
+mod trouble;
