@@ -1,3 +1,6 @@
 //! Producers and consumers together: what is consumed is what was sent, in its order, once.
 
+mod book;
+mod follower;
+mod model;
 mod trouble;
