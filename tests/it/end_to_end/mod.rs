@@ -3,4 +3,5 @@
 mod book;
 mod follower;
 mod model;
+mod threads;
 mod trouble;
