@@ -100,8 +100,7 @@ impl Catalog {
             Taken::Id(id) => Ok(id),
             Taken::Block { start, end } => {
                 // Of several who come here at once, each tells of a block; the largest counts, in whatever order they stand.
-                let (key, value) = encode_producer_ids(end);
-                self.log.append(&[Record::new().key(&key).value(&value)], Compression::None)?;
+                self.append_producer_ids(end)?;
                 self.log.sync()?;
                 Ok(self.producer_ids.take_first(start, end))
             }
@@ -155,6 +154,13 @@ impl Catalog {
         }
         changing.names.push(name.to_owned());
         Ok(Change { catalog: self, name })
+    }
+
+    /// Appends the record that every producer id below `next` may have been given away.
+    pub(super) fn append_producer_ids(&self, next: i64) -> Result<()> {
+        let (key, value) = encode_producer_ids(next);
+        let record = Record::new().key(&key).value(&value);
+        self.log.append(&[record], Compression::None).map(|_| ())
     }
 
     /// Appends the record that a topic has from now on, or the one that it has none.

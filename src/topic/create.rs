@@ -123,7 +123,12 @@ impl Catalog {
             made.push(self.create_partition(name, growing, number, dir)?);
         }
         self.append(name, Some(&growing.completed()))?;
+        let ids = self.producer_ids.take_ahead();
+        ids.map_or(Ok(()), |(_, end)| self.append_producer_ids(end))?;
         self.log.sync()?;
+        if let Some((start, end)) = ids {
+            self.producer_ids.give(start, end);
+        }
         Ok(())
     }
 

@@ -1,7 +1,8 @@
 //! The ids of idempotent producers: no two producers of a log directory ever have the same.
 //!
 //! They are taken from blocks of 1000, as in Kafka. That a block is taken is a record of the catalog, synced before the first
-//! id of it is given away; what is left of a block when the broker ends is never used.
+//! id of it is given away; what is left of a block when the broker ends is never used. The creation of a topic, which syncs the
+//! catalog anyway, takes one along where no id is free: so the first producer waits for no sync of its own.
 
 use crate::error::{Error, Result};
 use crate::sync::Mutex;
@@ -43,20 +44,30 @@ impl ProducerIds {
         if let Some(id) = free.take() {
             return Ok(Taken::Id(id));
         }
-        let start = free.block;
-        let end = start.checked_add(BLOCK_IDS).ok_or(Error::ProducerIdsExhausted)?;
-        free.block = end;
+        let (start, end) = free.take_block().ok_or(Error::ProducerIdsExhausted)?;
         Ok(Taken::Block { start, end })
     }
 
-    /// Takes the first id of a block that was told of, and leaves the others to those who come. Where others came at the same
-    /// time, theirs are used first, and these never.
+    /// The start and end of a block that must be told of and [given](Self::give), where no id is free: for who syncs the
+    /// catalog anyway.
+    pub(super) fn take_ahead(&self) -> Option<(i64, i64)> {
+        let mut free = self.free.lock();
+        if free.next == free.end { free.take_block() } else { None }
+    }
+
+    /// Takes the first id of a block that was told of, and leaves the others to those who come.
     pub(super) fn take_first(&self, start: i64, end: i64) -> i64 {
+        self.give(start + 1, end);
+        start
+    }
+
+    /// Leaves the ids of a block that was told of to those who come. Where others came at the same time, theirs are used first,
+    /// and these never.
+    pub(super) fn give(&self, start: i64, end: i64) {
         let mut free = self.free.lock();
         if free.next == free.end {
-            (free.next, free.end) = (start + 1, end);
+            (free.next, free.end) = (start, end);
         }
-        start
     }
 }
 
@@ -65,5 +76,43 @@ impl Free {
         let id = self.next;
         self.next += i64::from(id < self.end);
         (id < self.end).then_some(id)
+    }
+
+    fn take_block(&mut self) -> Option<(i64, i64)> {
+        let start = self.block;
+        self.block = start.checked_add(BLOCK_IDS)?;
+        Some((start, self.block))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(ids: &ProducerIds) -> i64 {
+        match ids.take().unwrap() {
+            Taken::Id(id) => id,
+            Taken::Block { start, end } => ids.take_first(start, end),
+        }
+    }
+
+    #[test]
+    fn a_block_is_taken_ahead_only_where_no_id_is_free() {
+        let ids = ProducerIds::new(5);
+        let (start, end) = ids.take_ahead().unwrap();
+        assert_eq!((start, end), (5, 1005));
+        ids.give(start, end);
+        assert_eq!(ids.take_ahead(), None);
+        assert_eq!((id(&ids), id(&ids)), (5, 6));
+    }
+
+    #[test]
+    fn a_block_that_was_never_told_of_is_not_given_away() {
+        let ids = ProducerIds::new(0);
+        assert_eq!(ids.take_ahead(), Some((0, 1000)));
+        assert_eq!(id(&ids), 1000);
+        // Told of after all, but others are free by now.
+        ids.give(0, 1000);
+        assert_eq!(id(&ids), 1001);
     }
 }
