@@ -1,6 +1,8 @@
 //! From nothing to the first record: a broker opened, a topic created, a record sent, acknowledged and consumed.
 
-use std::fs::{File, OpenOptions};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -15,7 +17,7 @@ use crate::harness::{
     no_bare, seconds,
 };
 
-/// In memory, and in a new directory against as many syncs of small new files, and of directories with a new name, as that
+/// In memory, and in a new directory against the same syncs, of small files and of directories, as that
 /// makes: both with the wait for the record.
 pub(crate) fn first_record(settings: &Settings, table: &mut Table) -> Outcome<()> {
     let count = settings.sized(64);
@@ -56,7 +58,7 @@ pub(crate) fn first_record(settings: &Settings, table: &mut Table) -> Outcome<()
     ])?;
     let files = syncs.iter().filter(|sync| matches!(sync, SyncKind::File(_))).count();
     let known =
-        syncs.iter().filter(|sync| matches!(sync, SyncKind::Directory(path) if is_above(path, settings)));
+        syncs.iter().filter(|sync| matches!(sync, SyncKind::Directory(path) | SyncKind::NewName(path) if is_above(path, settings)));
     table.note(&format!(
         "median of {count}; syncs of files: {files}, of directories: {}, of those above the log directory: {}",
         syncs.len() - files,
@@ -99,20 +101,25 @@ fn open_and_consume(builder: BrokerBuilder) -> Outcome<(Consumer, Producer)> {
 }
 
 /// How many seconds it takes to make `directory` and, in the same order, as many syncs: of a small file that is new or has
-/// grown, of a directory that has a new name, of one that has not.
+/// grown, as it was, and of directories, with a new name where there was one.
 fn bare_syncs(directory: &Path, syncs: &[SyncKind]) -> Outcome<f64> {
     let ((), elapsed) = seconds(|| {
         std::fs::create_dir(directory)?;
+        let mut files: BTreeMap<&Path, File> = BTreeMap::new();
         for (number, sync) in syncs.iter().enumerate() {
             match sync {
-                SyncKind::File(_) => {
-                    let path = directory.join(format!("file-{number}"));
-                    let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+                SyncKind::File(path) => {
+                    let name = directory.join(format!("file-{}", files.len()));
+                    let file = match files.entry(path) {
+                        Entry::Occupied(known) => known.into_mut(),
+                        Entry::Vacant(new) => new.insert(File::create_new(name)?),
+                    };
                     file.write_all(&[0x5a; 100])?;
                     file.sync_data()?;
                 }
                 SyncKind::Directory(path) if directory.starts_with(path) => File::open(path)?.sync_all()?,
-                SyncKind::Directory(_) => {
+                SyncKind::Directory(_) => File::open(directory)?.sync_all()?,
+                SyncKind::NewName(_) => {
                     File::create_new(directory.join(format!("name-{number}")))?;
                     File::open(directory)?.sync_all()?;
                 }

@@ -3,6 +3,7 @@
 use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use streamlog::{Access, DiskStorage, Entry, Slice, Storage, StorageFile, StorageLock};
@@ -12,6 +13,8 @@ use streamlog::{Access, DiskStorage, Entry, Slice, Storage, StorageFile, Storage
 pub(crate) enum SyncKind {
     File(PathBuf),
     Directory(PathBuf),
+    /// A directory, where a name was made since the sync before, of whatever.
+    NewName(PathBuf),
 }
 
 /// The disk; clones note into one list.
@@ -19,6 +22,7 @@ pub(crate) enum SyncKind {
 pub(crate) struct Counting {
     disk: Arc<DiskStorage>,
     syncs: Arc<Mutex<Vec<SyncKind>>>,
+    has_new_name: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -26,11 +30,12 @@ struct CountingFile {
     file: Box<dyn StorageFile>,
     path: PathBuf,
     syncs: Arc<Mutex<Vec<SyncKind>>>,
+    has_new_name: Arc<AtomicBool>,
 }
 
 impl Counting {
     pub(crate) fn new() -> Counting {
-        Counting { disk: Arc::new(DiskStorage::new()), syncs: Arc::default() }
+        Counting { disk: Arc::new(DiskStorage::new()), syncs: Arc::default(), has_new_name: Arc::default() }
     }
 
     /// What was synced so far, in order.
@@ -47,12 +52,15 @@ fn note(syncs: &Mutex<Vec<SyncKind>>, sync: SyncKind) {
 
 impl Storage for Counting {
     fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn StorageFile>> {
+        self.has_new_name.fetch_or(access == Access::Create, Relaxed);
+        let has_new_name = Arc::clone(&self.has_new_name);
         let (file, path, syncs) =
             (self.disk.open(path, access)?, path.to_path_buf(), Arc::clone(&self.syncs));
-        Ok(Box::new(CountingFile { file, path, syncs }))
+        Ok(Box::new(CountingFile { file, path, syncs, has_new_name }))
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.has_new_name.store(true, Relaxed);
         self.disk.create_dir(path)
     }
 
@@ -65,6 +73,7 @@ impl Storage for Counting {
     }
 
     fn rename(&self, source: &Path, target: &Path) -> io::Result<()> {
+        self.has_new_name.store(true, Relaxed);
         self.disk.rename(source, target)
     }
 
@@ -77,7 +86,9 @@ impl Storage for Counting {
     }
 
     fn sync_dir(&self, directory: &Path) -> io::Result<()> {
-        note(&self.syncs, SyncKind::Directory(directory.to_path_buf()));
+        let has_new_name = self.has_new_name.swap(false, Relaxed);
+        let kind = if has_new_name { SyncKind::NewName } else { SyncKind::Directory };
+        note(&self.syncs, kind(directory.to_path_buf()));
         self.disk.sync_dir(directory)
     }
 
@@ -112,6 +123,7 @@ impl StorageFile for CountingFile {
     }
 
     fn sync_data(&self) -> io::Result<()> {
+        self.has_new_name.store(false, Relaxed);
         note(&self.syncs, SyncKind::File(self.path.clone()));
         self.file.sync_data()
     }
