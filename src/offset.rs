@@ -3,7 +3,7 @@
 //! Each is a newtype with only the arithmetic that means something, so that a record's number, a byte's
 //! position and a partition's index never mix. None of them has a magic `-1`: absence is an `Option`.
 //! Nothing here knows of errors: a conversion that can fail gives an `Option`, and the public `TryFrom`s are written
-//! in `error.rs`, which knows both the number and what to say of it.
+//! in `error/`, which knows both the number and what to say of it.
 
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

@@ -1,0 +1,173 @@
+//! What a caller may ask of an error without matching on its variants: whether it may pass, whether it is damage, and what Kafka
+//! calls it. Where a variant only carries another error, that one answers.
+
+use std::io;
+use std::path::Path;
+
+use super::variants::Error;
+
+impl Error {
+    /// Names the operation and the file for an I/O error: `.map_err(Error::io("read", path))`.
+    pub(crate) fn io(op: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+        move |source| Error::Io { op, path: path.to_path_buf(), source }
+    }
+
+    /// Whether the same call may succeed later without a change by the caller: the disk may have space again.
+    #[must_use]
+    pub fn is_retriable(&self) -> bool {
+        match self {
+            Error::Io { source, .. } => matches!(
+                source.kind(),
+                io::ErrorKind::StorageFull
+                    | io::ErrorKind::QuotaExceeded
+                    | io::ErrorKind::Interrupted
+                    | io::ErrorKind::WouldBlock
+            ),
+            Error::BufferFull { .. } | Error::DeliveryTimeout { .. } | Error::TimedOut { .. } => true,
+            Error::DeliveryFailed { source, .. } => source.is_retriable(),
+            Error::Fetch { source, .. } => source.is_retriable(),
+            _ => false,
+        }
+    }
+
+    /// Whether stored or given bytes are damaged.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use streamlog::{BatchBuilder, Compression, Corruption, Error, Record, RecordBatch, Timestamp};
+    ///
+    /// let mut builder = BatchBuilder::new(Compression::None);
+    /// builder.append(&Record::new().value("3 apples"), Timestamp::from_millis(5))?;
+    /// let mut bytes = builder.build()?.into_bytes();
+    /// bytes[70] ^= 1;
+    /// let error = RecordBatch::decode(&bytes).unwrap_err();
+    /// assert!(error.is_corruption());
+    /// assert!(matches!(error, Error::InvalidBatch { source: Corruption::Crc { .. } }));
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
+    #[must_use]
+    pub fn is_corruption(&self) -> bool {
+        match self {
+            Error::InvalidBatch { .. }
+            | Error::InvalidRecords { .. }
+            | Error::Corrupt { .. }
+            | Error::InvalidFile { .. }
+            | Error::Damaged { .. } => true,
+            Error::PartitionOffline { source, .. } | Error::DeliveryFailed { source, .. } => {
+                source.is_corruption()
+            }
+            Error::Fetch { source, .. } => source.is_corruption(),
+            _ => false,
+        }
+    }
+
+    /// Whether the disk, or the memory of a broker in memory, is full. What was stored stays, and the same append
+    /// succeeds once there is space.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use streamlog::{Broker, BrokerConfig, NewTopic, Record};
+    ///
+    /// let config = BrokerConfig::default().memory_bytes(1 << 20);
+    /// let broker = Broker::builder().in_memory().config(config).open()?;
+    /// broker.admin().create_topic(NewTopic::new("orders"))?;
+    /// let orders = broker.topic("orders")?.partition(0)?;
+    /// let value = vec![7; 600_000];
+    /// orders.append(&[Record::new().value(&value)])?;
+    /// let error = orders.append(&[Record::new().value(&value)]).unwrap_err();
+    /// assert!(error.is_storage_full() && error.is_retriable());
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
+    #[must_use]
+    pub fn is_storage_full(&self) -> bool {
+        match self {
+            Error::Io { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+            }
+            Error::DeliveryFailed { source, .. } | Error::DeliveryTimeout { source, .. } => {
+                source.is_storage_full()
+            }
+            _ => false,
+        }
+    }
+
+    /// Kafka's protocol error code for the same failure, where it has one.
+    #[must_use]
+    pub fn kafka_code(&self) -> Option<i16> {
+        Some(match self {
+            Error::Fetch { source, .. } => return source.kafka_code(),
+            Error::OffsetOutOfRange { .. } | Error::InvalidOffset { .. } => 1,
+            Error::Corrupt { .. } | Error::InvalidBatch { .. } | Error::InvalidRecords { .. } => 2,
+            Error::UnknownTopic { .. } | Error::UnknownPartition { .. } => 3,
+            Error::BufferFull { .. } | Error::DeliveryTimeout { .. } | Error::TimedOut { .. } => 7,
+            Error::BatchTooLarge { .. } | Error::RecordTooLarge { .. } => 10,
+            Error::DeliveryFailed { source, .. } => return source.kafka_code(),
+            Error::InvalidTopicName { .. } | Error::TopicNameCollision { .. } => 17,
+            Error::AppendTooLarge { .. } => 18,
+            Error::InvalidTimestamp { .. } | Error::TimestampOutOfBounds { .. } => 32,
+            Error::TopicExists { .. } => 36,
+            Error::InvalidPartitionCount { .. }
+            | Error::InvalidPartition { .. }
+            | Error::PartitionsNotAdded { .. } => 37,
+            Error::InvalidConfig { .. } | Error::UnknownSetting { .. } => 40,
+            Error::Damaged { .. }
+            | Error::PartitionOffline { .. }
+            | Error::Poisoned { .. }
+            | Error::Io { .. } => 56,
+            Error::UnknownLogDir { .. } => 57,
+            Error::TopicDeletionDisabled { .. } => 73,
+            Error::CodecDisabled { .. } => 76,
+            Error::FieldTooLarge { .. }
+            | Error::MissingTopic
+            | Error::WrongTopic { .. }
+            | Error::WrongPartition { .. } => 87,
+            Error::OffsetsExhausted { .. }
+            | Error::ProducerIdsExhausted
+            | Error::InvalidPartitioning { .. }
+            | Error::PartitionerPanicked { .. }
+            | Error::Compress { .. }
+            | Error::InvalidFile { .. }
+            | Error::UnsupportedVersion { .. }
+            | Error::Locked { .. }
+            | Error::NotADirectory { .. }
+            | Error::NotAssigned { .. }
+            | Error::AssignedTwice { .. }
+            | Error::NoPosition { .. }
+            | Error::Closed => return None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::offset::PartitionId;
+
+    #[test]
+    fn a_full_disk_is_retriable_and_no_corruption() {
+        let error = Error::Io {
+            op: "write",
+            path: PathBuf::from("x.log"),
+            source: io::Error::from(io::ErrorKind::StorageFull),
+        };
+        assert!(error.is_storage_full() && error.is_retriable() && !error.is_corruption());
+        assert_eq!(error.to_string(), "cannot write x.log");
+    }
+
+    #[test]
+    fn corruption_is_seen_through_an_offline_partition() {
+        let inner = Error::InvalidFile { path: PathBuf::from("a"), reason: "version 9".into() };
+        let error = Error::PartitionOffline {
+            topic: "t".into(),
+            partition: PartitionId::ZERO,
+            source: Arc::new(inner),
+        };
+        assert!(error.is_corruption());
+        assert_eq!(error.to_string(), "partition t-0 is offline");
+    }
+}
