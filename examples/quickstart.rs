@@ -6,6 +6,8 @@
 //!
 //! Prints each record with its place. The log is in a temporary directory and is gone afterwards.
 
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
 use std::time::Duration;
 
 use streamlog::{

@@ -14,6 +14,8 @@
 //! they are read again, and the sums are right. Prints what each run does, and the sums. The log and the file are in a
 //! temporary directory and are gone afterwards.
 
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::{self, File};

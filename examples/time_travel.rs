@@ -10,6 +10,8 @@
 //!
 //! Prints the readings since each of some times. The log is in memory.
 
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
 use std::time::Duration;
 
 use streamlog::{Broker, Consumer, NewTopic, PartitionId, Record, Timestamp, TopicPartition};
