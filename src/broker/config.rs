@@ -84,6 +84,22 @@ impl BrokerConfig {
 
     /// How many bytes a broker in memory may store; what would pass it fails as on a full disk. 1 GiB by default. Without
     /// meaning for a broker on disk.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use streamlog::{Broker, BrokerConfig, NewTopic, Record};
+    ///
+    /// let config = BrokerConfig::default().memory_bytes(1 << 20);
+    /// let broker = Broker::builder().in_memory().config(config).open()?;
+    /// broker.admin().create_topic(NewTopic::new("orders"))?;
+    /// let orders = broker.topic("orders")?.partition(0)?;
+    /// let value = vec![7; 600_000];
+    /// orders.append(&[Record::new().value(&value)])?;
+    /// let error = orders.append(&[Record::new().value(&value)]).unwrap_err();
+    /// assert!(error.is_storage_full() && error.is_retriable());
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
     #[must_use]
     pub fn memory_bytes(mut self, bytes: u64) -> BrokerConfig {
         self.memory_bytes = bytes;

@@ -60,6 +60,21 @@ impl RecordBatch {
     /// # Errors
     ///
     /// [`Error::InvalidBatch`] if the bytes are not exactly one batch, or damaged.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use streamlog::{BatchBuilder, Compression, Corruption, Error, Record, RecordBatch, Timestamp};
+    ///
+    /// let mut builder = BatchBuilder::new(Compression::None);
+    /// builder.append(&Record::new().value("3 apples"), Timestamp::from_millis(5))?;
+    /// let mut bytes = builder.build()?.into_bytes();
+    /// bytes[70] ^= 1;
+    /// let error = RecordBatch::decode(&bytes).unwrap_err();
+    /// assert!(error.is_corruption());
+    /// assert!(matches!(error, Error::InvalidBatch { source: Corruption::Crc { .. } }));
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
     pub fn decode(bytes: &[u8]) -> Result<RecordBatch> {
         let decode = || {
             // Before the copy: nothing is copied for what is no batch.
