@@ -5,7 +5,10 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use streamlog::{Broker, Error, NewTopic, Offset, Partition, Record, Timestamp, Topic, TopicConfig};
+use streamlog::{
+    AutoOffsetReset, Broker, Error, NewTopic, Offset, Partition, Record, Timestamp, Topic, TopicConfig,
+    TopicPartition,
+};
 
 use crate::kit::{Place, day_long, values};
 
@@ -338,4 +341,22 @@ fn threads_that_work_on_a_topic_hear_that_it_is_deleted() {
         }
         broker.close().unwrap();
     }
+}
+
+#[test]
+fn who_sleeps_on_a_topic_hears_of_its_deletion_although_a_directory_is_away() {
+    let place = Place::disk();
+    let broker = place.builder_on(&["data", "b"]).open().unwrap();
+    broker.admin().create_topic(NewTopic::new("t").partitions(2)).unwrap();
+    drop(broker);
+    // On the system's clock, where a sleeper is woken or sleeps on.
+    let broker = Broker::open(place.path()).unwrap();
+    let here = broker.topic("t").unwrap().partitions().find_map(Result::ok).unwrap().id();
+    let mut consumer = broker.consumer().auto_offset_reset(AutoOffsetReset::Earliest).build().unwrap();
+    consumer.assign([TopicPartition::new("t", here)]).unwrap();
+    thread::scope(|scope| {
+        let sleeper = scope.spawn(|| consumer.poll(Duration::MAX));
+        broker.admin().delete_topic("t").unwrap();
+        assert!(is_unknown(sleeper.join().unwrap()));
+    });
 }
