@@ -71,8 +71,9 @@ pub(super) fn set_aside(
         // Also what an attempt before renamed. And nothing is removed before: a directory without its metadata that a power
         // cut gave its name back would be nobody's.
         dir.sync_names()?;
-        dir.forget(&names)?;
+        // On a full disk, what follows may need the space that this gives back.
         aside.into_iter().flatten().for_each(|path| dir.remove_later(path));
+        dir.forget(&names)?;
     }
     Ok(())
 }

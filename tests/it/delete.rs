@@ -10,7 +10,8 @@ use streamlog::{
     TopicPartition,
 };
 
-use crate::kit::{Place, day_long, values};
+use crate::faults::disk::{Failure, Plan};
+use crate::kit::{Faulty, Place, day_long, values};
 
 /// A topic of so many partitions with small segments, and a few records in each, on several of them.
 fn create(broker: &Broker, name: &str, partitions: u32) -> Topic {
@@ -359,4 +360,21 @@ fn who_sleeps_on_a_topic_hears_of_its_deletion_although_a_directory_is_away() {
         broker.admin().delete_topic("t").unwrap();
         assert!(is_unknown(sleeper.join().unwrap()));
     });
+}
+
+#[test]
+fn a_full_disk_gets_the_space_of_a_deleted_topic_back() {
+    let Faulty { disk, clock, broker } = Faulty::new(1);
+    broker.topic("t").unwrap().partition(0).unwrap().append(&[Record::new().value("v")]).unwrap();
+    clock.advance(day_long());
+    disk.plan(Plan::FailChangesOf("checkpoint", Failure::Full));
+    broker.admin().delete_topic("t").unwrap();
+    clock.advance(Duration::ZERO);
+    let left = disk
+        .files()
+        .into_keys()
+        .find(|path| path.starts_with("data/t-0") || path.to_string_lossy().contains("-delete/"));
+    assert_eq!(left, None);
+    disk.plan(Plan::Nothing);
+    create(&broker, "t", 1);
 }
