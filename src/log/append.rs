@@ -137,7 +137,8 @@ impl Log {
             log::warn!("{}: the sealed segment keeps its head room: {}", self.name, Chain(&error));
         }
         let full = Arc::clone(&writer.active);
-        let sealed = Arc::new(full.sealed(&self.dir.files, self.dir.config.sealed_access));
+        let sealed = full.sealed(&self.dir.files, self.dir.config.sealed_access);
+        let sealed = Arc::new(sealed.retiring(&full));
         self.dir_is_unsynced.store(true, Release);
         self.unsynced.lock().push(full);
         self.segments.store(Arc::new(self.segments.load().rolled(sealed, Arc::clone(&fresh))));

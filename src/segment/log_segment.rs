@@ -18,7 +18,7 @@ use super::names::SegmentPaths;
 use crate::error::Result;
 use crate::offset::Offset;
 use crate::storage::{Access, FileHandle, OpenFiles, Storage};
-use crate::sync::{Acquire, Arc, ArcSwapOption, AtomicI64, AtomicU64, Mutex, Relaxed, Release};
+use crate::sync::{Acquire, Arc, ArcSwapOption, AtomicI64, AtomicU64, Mutex, Relaxed, Release, Weak};
 
 /// A largest timestamp that has not been looked up yet.
 pub(super) const UNKNOWN: i64 = i64::MIN;
@@ -48,6 +48,8 @@ pub(crate) struct LogSegment {
     end_offset: AtomicU64,
     /// Milliseconds; [`NONE`] where no record has a timestamp, [`UNKNOWN`] until it is looked up.
     pub(super) largest_timestamp: AtomicI64,
+    /// What it was sealed from: its files are the same, and somebody may still hold it.
+    growing: Weak<LogSegment>,
     /// Where the last read ended (delta in the high half, position in the low), because the next often starts there.
     pub(super) last_read: AtomicU64,
 }
@@ -87,6 +89,12 @@ impl LogSegment {
         sealed
     }
 
+    /// The same, to be retired together with the one that it was sealed from.
+    pub(crate) fn retiring(mut self, growing: &Arc<LogSegment>) -> LogSegment {
+        self.growing = Arc::downgrade(growing);
+        self
+    }
+
     /// A `.log` file that stands alone, to look into.
     pub(crate) fn open_alone(
         files: &Arc<OpenFiles>,
@@ -120,6 +128,7 @@ impl LogSegment {
             end_position: AtomicU64::new(end.position),
             end_offset: AtomicU64::new(end.offset.into()),
             largest_timestamp: AtomicI64::new(UNKNOWN),
+            growing: Weak::new(),
             last_read: AtomicU64::new(0),
         }
     }
@@ -174,6 +183,9 @@ impl LogSegment {
     /// Closes the files for good, without a sync: their names may be others' from now on.
     pub(crate) fn retire(&self) {
         [&self.log, &self.offset_file, &self.time_file].into_iter().for_each(FileHandle::retire);
+        if let Some(growing) = self.growing.upgrade() {
+            growing.retire();
+        }
     }
 
     /// Frees the index in memory; lookups use the files from now on. Only after it has been saved, and never while the

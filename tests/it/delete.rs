@@ -378,3 +378,24 @@ fn a_full_disk_gets_the_space_of_a_deleted_topic_back() {
     disk.plan(Plan::Nothing);
     create(&broker, "t", 1);
 }
+
+#[test]
+fn a_segment_that_was_held_since_before_it_was_full_never_shows_another_topics_records() {
+    for place in Place::both() {
+        let place = place.config(|config| config.max_open_files(8));
+        let broker = place.open();
+        let config = TopicConfig::default().segment_bytes(1024);
+        let topic = broker.admin().create_topic(NewTopic::new("t").config(config)).unwrap();
+        let partition = topic.partition(0).unwrap();
+        // As large as the first of the next topic, so that it would be taken for it.
+        partition.append(&[Record::new().key(&[b'k'; 400]).value("f")]).unwrap();
+        let held = partition.segments().remove(0);
+        fill(&partition);
+        // So many files are used meanwhile that its own is closed.
+        create(&broker, "u", 8);
+        broker.admin().delete_topic("t").unwrap();
+        create(&broker, "t", 1);
+        create(&broker, "v", 8);
+        assert!(held.batches().next().is_some_and(|batch| batch.is_err()));
+    }
+}
