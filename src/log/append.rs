@@ -153,11 +153,15 @@ impl Log {
     /// fails from now on.
     pub(crate) fn close(&self) -> Result<()> {
         {
-            let mut writer = self.writer.lock();
+            let _no_append = self.writer.lock();
             if self.is_closed.swap(true, Release) {
                 return Ok(());
             }
-            self.watchers().tell();
+        }
+        // Without the lock, because what is woken is the user's code.
+        self.watchers().tell();
+        {
+            let mut writer = self.writer.lock();
             writer.settle()?;
             if let Some(index) = writer.index.as_mut() {
                 index.note_time();

@@ -41,7 +41,6 @@ impl Log {
         self.segments.load().iter().for_each(|segment| segment.retire());
         self.unsynced.lock().drain(..).for_each(|segment| segment.retire());
         self.dir.slots.free(&self.slot);
-        self.watchers().tell();
     }
 }
 

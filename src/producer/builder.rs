@@ -132,8 +132,9 @@ impl ProducerBuilder {
         self
     }
 
-    /// Whether batches carry an id of the producer and a number, by which a log tells a repetition. On by default, where the
-    /// other settings allow it: not with [`Acks::None`], nor without retries. Kafka's `enable.idempotence`.
+    /// Whether batches carry an id of the producer and a number, without gaps, as Kafka's do. On by default, where the other
+    /// settings allow it: not with [`Acks::None`], nor without retries. A repetition never leaves a record twice, with or
+    /// without: an append that failed is undone before it is tried again. Kafka's `enable.idempotence`.
     #[must_use]
     pub fn idempotence(mut self, is_on: bool) -> ProducerBuilder {
         self.config.idempotence = Some(is_on);
