@@ -136,6 +136,8 @@ impl Assigned {
             return Ok(position);
         }
         let log = attach(&mut self.log, &self.name, reading)?;
+        // A topic that is gone is what is wrong, whatever the policy says.
+        log.check_open()?;
         let reset = reading.reset(log)?;
         let (topic, partition) = (self.name.topic(), self.name.partition());
         let begin = reset.ok_or_else(|| Error::NoPosition { topic: topic.to_owned(), partition })?;

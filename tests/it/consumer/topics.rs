@@ -1,6 +1,6 @@
 //! Consumers of topics that come and go.
 
-use streamlog::{Broker, BrokerConfig, Error, NewTopic, TopicConfig};
+use streamlog::{AutoOffsetReset, Broker, BrokerConfig, Error, NewTopic, TopicConfig};
 
 use super::{NO_WAIT, append_each, begin, consumer_of, from_the_start, named, texts};
 use crate::kit::Place;
@@ -25,6 +25,15 @@ fn a_topic_that_was_deleted_is_told_and_one_of_its_name_is_another() {
         consumer.assign([named(0)]).unwrap();
         assert_eq!(texts(&consumer.poll(NO_WAIT).unwrap()), ["c"], "from where the policy says, not from 2");
     }
+}
+
+#[test]
+fn a_deleted_topic_is_what_is_wrong_where_no_position_is_known_either() {
+    let (broker, _) = begin(&Place::memory(), 1, TopicConfig::default());
+    let mut consumer = consumer_of(broker.consumer().auto_offset_reset(AutoOffsetReset::None), 1);
+    assert!(matches!(consumer.poll(NO_WAIT), Err(Error::NoPosition { .. })));
+    broker.admin().delete_topic("t").unwrap();
+    assert!(matches!(consumer.poll(NO_WAIT), Err(Error::UnknownTopic { .. })));
 }
 
 #[test]
