@@ -132,7 +132,8 @@ impl BrokerBuilder {
     /// # Errors
     ///
     /// [`Error::InvalidConfig`] for settings out of bounds, without a place to keep things or with both kinds of it, for a
-    /// directory that is named twice, and where the catalog of topics is in another directory than the first;
+    /// directory that is named twice or belongs to other ones, and where the catalog of topics is in another directory than the
+    /// first;
     /// [`Error::CodecDisabled`] where topics are to be stored in a codec that is not built in;
     /// [`Error::NotADirectory`]; [`Error::Locked`] where another broker holds the directory;
     /// [`Error::UnsupportedVersion`] for data of a newer version; [`Error::InvalidFile`] for a `meta.properties` that makes no

@@ -4,7 +4,7 @@
 //! found by the id of its directory, which the catalog knows. One that cannot be used fails the open, or is offline where
 //! that is allowed; then so are its partitions, and nobody else's.
 //!
-//! Invariant: no two of them have the same id.
+//! Invariants: no two of them have the same id; all are of one cluster, as far as they say of which.
 
 use std::path::{Path, PathBuf};
 
@@ -37,7 +37,7 @@ impl LogDirs {
     /// # Errors
     ///
     /// Those of [`LogDir::open`]; with `allows_offline` only for the first one, and for one that is held by another broker.
-    /// [`Error::InvalidConfig`] where two are the same, or have the same id.
+    /// [`Error::InvalidConfig`] where two are the same, have the same id, or are of different clusters.
     pub(crate) fn open(paths: &[PathBuf], allows_offline: bool, parts: &LogDirParts) -> Result<LogDirs> {
         let mut dirs = LogDirs { online: Vec::new(), offline: Vec::new() };
         for path in paths {
@@ -45,6 +45,7 @@ impl LogDirs {
             match LogDir::open(path, cluster, parts.clone()) {
                 Ok(dir) => {
                     dirs.check_is_other(path, dir.id())?;
+                    check_cluster(path, dir.cluster(), cluster)?;
                     let id = u128::from_be_bytes(*dir.id().as_bytes());
                     dirs.online.push(Arc::new(dir));
                     dirs.stir(u64::try_from(id >> u64::BITS).unwrap_or_default());
@@ -123,5 +124,18 @@ impl LogDirs {
         self.first().files.shut();
         self.online.iter().for_each(|dir| dir.unlock());
         closed.into_iter().collect()
+    }
+}
+
+/// Refuses a directory of another cluster than the first one's: partitions that no catalog here knows lie in it, and their
+/// slots and checkpoints would be taken for free.
+fn check_cluster(path: &Path, own: Option<&str>, first: Option<&str>) -> Result<()> {
+    match (own, first) {
+        (Some(own), Some(first)) if own != first => Err(Error::InvalidConfig {
+            setting: "log.dirs",
+            value: path.display().to_string(),
+            reason: format!("its cluster.id is {own}, and that of the first directory {first}"),
+        }),
+        _ => Ok(()),
     }
 }

@@ -260,6 +260,30 @@ fn directories_of_one_broker_are_of_one_cluster() {
     assert_ne!(line(&first, "directory.id="), line(&second, "directory.id="));
 }
 
+#[test]
+fn a_directory_that_belongs_to_other_ones_is_refused_and_not_touched() {
+    let place = Place::disk();
+    let broker = open(&place, &["data", "b"]);
+    create(&broker, "t", 2);
+    drop(broker);
+    let slots = || fs::read(place.path_of("b").join("streamlog.durable")).unwrap();
+    let before = slots();
+    // As if the first one was on a disk that was replaced.
+    fs::rename(place.path(), place.path_of("kept")).unwrap();
+    let mut config = place.config.clone().allow_offline_dirs(true);
+    for seed in [8, 9] {
+        config = config.seed(seed);
+        let error = place.builder_on(&["data", "b"]).config(config.clone()).open().unwrap_err();
+        let Error::InvalidConfig { setting: "log.dirs", value, reason } = &error else { panic!("{error}") };
+        assert_eq!(*value, place.path_of("b").display().to_string());
+        assert!(reason.contains("cluster.id"), "{reason}");
+    }
+    assert!(slots() == before);
+    fs::remove_dir_all(place.path()).unwrap();
+    fs::rename(place.path_of("kept"), place.path()).unwrap();
+    check(&open(&place, &["data", "b"]), "t", 2);
+}
+
 fn allowing(place: Place) -> Place {
     place.config(|config| config.allow_offline_dirs(true))
 }
