@@ -23,6 +23,8 @@
 
 use std::cmp::Ordering;
 
+use super::name;
+use crate::error::Error;
 use crate::log::TopicConfig;
 use crate::offset::PartitionId;
 use crate::uuid::Uuid;
@@ -64,7 +66,8 @@ pub(crate) fn encode_key(name: &str) -> Vec<u8> {
 pub(crate) fn decode_key(key: &[u8]) -> Option<CatalogKey> {
     let mut reader = Reader(key);
     let key = match reader.i16()? {
-        VERSION => CatalogKey::Topic(reader.string()?),
+        // The name becomes one of a directory.
+        VERSION => CatalogKey::Topic(reader.string().filter(|name| name::check(name).is_ok())?),
         PRODUCER_IDS => CatalogKey::ProducerIds,
         _ => return None,
     };
@@ -155,13 +158,18 @@ impl Reader<'_> {
         let state = i8::from_be_bytes(self.array()?);
         let created = u32::from_be_bytes(self.array()?);
         let ids = (0..self.count()?).map(|_| self.array().map(Uuid::from_bytes));
-        let directories: Vec<Uuid> = ids.collect::<Option<_>>()?;
+        let directories = ids.collect::<Option<Vec<Uuid>>>().filter(|ids| !ids.is_empty())?;
         let mut config = TopicConfig::default();
         for _ in 0..self.count()? {
             let (name, setting) = (self.string()?, self.string()?);
             if let Err(error) = config.set(&name, &setting) {
                 return Some(Err(error.to_string()));
             }
+        }
+        match config.validate() {
+            // One that is not built in: what is stored in other codecs can be read all the same.
+            Ok(()) | Err(Error::CodecDisabled { .. }) => {}
+            Err(error) => return Some(Err(error.to_string())),
         }
         if let Some(name) = config.ignored().first() {
             // A newer version's: writing the record again would lose it.
@@ -272,6 +280,23 @@ mod tests {
                 hostile[position] ^= flip;
                 let _ = TopicRecord::decode(&hostile);
             }
+        }
+    }
+
+    #[test]
+    fn what_no_topic_can_have_is_refused() {
+        for name in ["", "..", "../../etc", "a/b", "/a", &"x".repeat(250)] {
+            assert_eq!(decode_key(&encode_key(name)), None, "{name}");
+        }
+        let none = TopicRecord { created: 0, directories: Vec::new(), ..record() };
+        for record in [none.clone(), TopicRecord { is_deleting: true, ..none }] {
+            assert!(TopicRecord::decode(&record.encode()).is_err(), "{record:?}");
+        }
+        for config in
+            [TopicConfig::default().segment_bytes(0), TopicConfig::default().segment_bytes(u32::MAX)]
+        {
+            let error = TopicRecord::decode(&TopicRecord { config, ..record() }.encode()).unwrap_err();
+            assert!(error.contains("segment.bytes"), "{error}");
         }
     }
 

@@ -12,6 +12,7 @@ use super::catalog::{CATALOG_TOPIC, Catalog, Topics, append};
 use super::catalog_record::{CatalogKey, TopicRecord, decode_key, decode_producer_ids};
 use super::delete::finish_deletion;
 use super::entry::TopicEntry;
+use super::name;
 use super::producer_ids::ProducerIds;
 use crate::error::{Chain, Error, Result};
 use crate::log::{self, Log, LogDir, LogDirs, PartitionRecovery, TopicConfig};
@@ -160,6 +161,9 @@ impl Replayed {
     fn apply(&mut self, record: &RecordView<'_>) -> Result<(), String> {
         let key = record.key().and_then(decode_key).ok_or("its key is malformed")?;
         match (key, record.value()) {
+            (CatalogKey::Topic(name), _) if name::collide(&name, CATALOG_TOPIC) => {
+                return Err("a topic has the catalog's name".to_owned());
+            }
             (CatalogKey::Topic(name), Some(value)) => {
                 drop(self.topics.insert(name, TopicRecord::decode(value)?))
             }
