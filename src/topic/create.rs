@@ -109,8 +109,8 @@ impl Catalog {
         let Err(error) = result else { return Ok(made) };
         made.into_iter().for_each(|log| log.retire());
         // Without this, the next open would complete the creation that is reported as failed. Nothing is set aside before:
-        // where it cannot be written, the catalog may have it that the partitions are created.
-        if self.append(name, before).is_ok()
+        // where it cannot be made durable, the catalog may have it that the partitions are created.
+        if self.append(name, before).and_then(|()| self.log.sync()).is_ok()
             && let Err(error) = set_aside(&self.dirs, name, growing.id, growing.new_partitions())
         {
             ::log::warn!("what a failed creation of {name} made is still there: {}", Chain(&error));

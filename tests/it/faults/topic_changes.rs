@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use streamlog::{Broker, BrokerConfig, Error, ManualClock, Partition, Record, Result, Storage, Timestamp};
+use streamlog::{
+    Broker, BrokerConfig, Error, ManualClock, NewTopic, Partition, Record, Result, Storage, Timestamp,
+};
 
 use super::disk::{After, Disk, Failure, Plan};
 use super::power_cut::told;
@@ -445,4 +447,18 @@ fn a_completion_that_a_disk_refuses_goes_on_at_the_next_open() {
         });
     }
     assert!(served > 0, "some were refused after others were made");
+}
+
+#[test]
+fn what_failed_to_be_created_is_not_created_by_a_power_cut() {
+    let disk = Disk::new();
+    let (broker, _clock) = open(&disk).unwrap();
+    broker.admin().create_topic(NewTopic::new("u")).unwrap();
+    disk.plan(Plan::FailChangesOf("t-1", Failure::Full));
+    assert!(broker.admin().create_topic(NewTopic::new("t").partitions(2)).is_err());
+    disk.plan(Plan::FailChangesOf("u-1", Failure::Full));
+    assert!(broker.admin().create_partitions("u", 2).is_err());
+    let (broker, _clock) = open(&disk.after(After::PowerCut)).unwrap();
+    assert_eq!(broker.admin().list_topics().unwrap(), ["u"]);
+    assert_eq!(broker.topic("u").unwrap().partition_count(), 1);
 }
