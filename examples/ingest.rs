@@ -139,9 +139,7 @@ fn consumer_at_end(broker: &Broker, topic: &Topic) -> Result<Consumer> {
     // There is nothing to fall back on: where it stands, records must be.
     let builder = broker.consumer().auto_offset_reset(AutoOffsetReset::None).max_poll_records(POLL_RECORDS);
     let mut consumer = builder.build()?;
-    let ids = (0..topic.partition_count()).map(PartitionId::try_from);
-    let partitions = ids.map(|id| Ok(TopicPartition::new(topic.name(), id?)));
-    let partitions: Vec<TopicPartition> = partitions.collect::<streamlog::Result<_>>()?;
+    let partitions: Vec<TopicPartition> = topic.topic_partitions().collect();
     consumer.assign(partitions.iter().cloned())?;
     consumer.seek_to_end(&partitions)?;
     Ok(consumer)

@@ -10,9 +10,7 @@
 
 use std::time::Duration;
 
-use streamlog::{
-    AutoOffsetReset, Broker, NewTopic, PartitionId, Producer, Record, RecordMetadata, TopicPartition,
-};
+use streamlog::{AutoOffsetReset, Broker, NewTopic, Producer, Record, RecordMetadata};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let directory = tempfile::tempdir()?;
@@ -26,10 +24,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
 
     let mut consumer = broker.consumer().auto_offset_reset(AutoOffsetReset::Earliest).build()?;
-    let ids = (0..3_u32).map(PartitionId::try_from);
-    let partitions: Vec<_> =
-        ids.map(|id| id.map(|id| TopicPartition::new("orders", id))).collect::<Result<_, _>>()?;
-    consumer.assign(partitions)?;
+    consumer.assign(broker.topic("orders")?.topic_partitions())?;
     for record in &consumer.poll(Duration::from_millis(500))? {
         let [key, value] =
             [record.key(), record.value()].map(|bytes| bytes.unwrap_or_default().escape_ascii());

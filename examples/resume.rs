@@ -77,9 +77,7 @@ fn add_up(broker: &Broker, file: &Path, count_max: usize) -> Result<usize> {
     // An offset that is gone would be an error, not a silent jump.
     let builder = broker.consumer().auto_offset_reset(AutoOffsetReset::None);
     let mut consumer = builder.max_poll_records(10).build()?;
-    let partitions =
-        (0..PARTITIONS).map(|id| Ok(TopicPartition::new("positions", PartitionId::try_from(id)?)));
-    let partitions: Vec<TopicPartition> = partitions.collect::<Result<_>>()?;
+    let partitions: Vec<TopicPartition> = broker.topic("positions")?.topic_partitions().collect();
     consumer.assign(partitions.iter().cloned())?;
     for partition in &partitions {
         consumer.seek(partition, watched.next(partition.partition()))?;

@@ -7,6 +7,7 @@ use super::shared::Shared;
 use crate::error::{Error, Result};
 use crate::log::TopicConfig;
 use crate::metrics::{PartitionMetrics, TopicMetrics};
+use crate::offset::{PartitionId, TopicPartition};
 use crate::sync::Arc;
 use crate::topic::TopicEntry;
 use crate::uuid::Uuid;
@@ -78,6 +79,25 @@ impl Topic {
             return Err(Error::UnknownTopic { topic: self.name().to_owned() });
         }
         Ok(Partition::new(&self.shared, self.entry.log(number)?))
+    }
+
+    /// The names of all its partitions, by number: what a consumer of the whole topic is assigned.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use streamlog::{Broker, NewTopic};
+    ///
+    /// let broker = Broker::in_memory()?;
+    /// let orders = broker.admin().create_topic(NewTopic::new("orders").partitions(3))?;
+    /// let mut consumer = broker.consumer().build()?;
+    /// consumer.assign(orders.topic_partitions())?;
+    /// assert_eq!(consumer.assignment().len(), 3);
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
+    pub fn topic_partitions(&self) -> impl Iterator<Item = TopicPartition> {
+        let numbers = (0..self.partition_count()).filter_map(PartitionId::from_u32);
+        numbers.map(|number| TopicPartition::new(self.name(), number))
     }
 
     /// All of its partitions, by number; an offline one is its error.

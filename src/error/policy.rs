@@ -23,7 +23,7 @@ impl Error {
                     | io::ErrorKind::Interrupted
                     | io::ErrorKind::WouldBlock
             ),
-            Error::BufferFull { .. } | Error::DeliveryTimeout { .. } | Error::TimedOut { .. } => true,
+            Error::BufferFull { .. } | Error::DeliveryTimeout { .. } => true,
             Error::DeliveryFailed { source, .. } => source.is_retriable(),
             Error::Fetch { source, .. } => source.is_retriable(),
             _ => false,
@@ -62,37 +62,25 @@ impl Error {
         }
     }
 
-    /// Whether the disk, or the memory of a broker in memory, is full. What was stored stays, and the same append
-    /// succeeds once there is space.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use streamlog::{Broker, BrokerConfig, NewTopic, Record};
-    ///
-    /// let config = BrokerConfig::default().memory_bytes(1 << 20);
-    /// let broker = Broker::builder().in_memory().config(config).open()?;
-    /// broker.admin().create_topic(NewTopic::new("orders"))?;
-    /// let orders = broker.topic("orders")?.partition(0)?;
-    /// let value = vec![7; 600_000];
-    /// orders.append(&[Record::new().value(&value)])?;
-    /// let error = orders.append(&[Record::new().value(&value)]).unwrap_err();
-    /// assert!(error.is_storage_full() && error.is_retriable());
-    /// # Ok::<(), streamlog::Error>(())
-    /// ```
+    /// Whether the disk, or the memory of a broker in memory, is full: this, or what caused it. What was stored stays, and the same
+    /// append succeeds once there is space.
     #[must_use]
     pub fn is_storage_full(&self) -> bool {
         match self {
             Error::Io { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             }
-            Error::DeliveryFailed { source, .. } | Error::DeliveryTimeout { source, .. } => {
-                source.is_storage_full()
+            Error::DeliveryFailed { source, .. }
+            | Error::DeliveryTimeout { source, .. }
+            | Error::PartitionOffline { source, .. }
+            | Error::Poisoned { source, .. } => source.is_storage_full(),
+            Error::BufferFull { source, .. } | Error::TimedOut { source, .. } => {
+                source.as_ref().is_some_and(|source| source.is_storage_full())
             }
+            Error::Fetch { source, .. } => source.is_storage_full(),
             _ => false,
         }
     }
-
     /// Kafka's protocol error code for the same failure, where it has one.
     #[must_use]
     pub fn kafka_code(&self) -> Option<i16> {

@@ -258,6 +258,9 @@ pub enum Error {
         limit: u64,
         /// How long was waited for it: `max.block.ms`, or nothing for `try_send`.
         waited: Duration,
+        /// What keeps the producer from appending what it holds, where that is why: a full disk, for one.
+        #[source]
+        source: Option<Arc<Error>>,
     },
 
     /// A record that a producer had taken could not be appended, or not made durable.
@@ -291,6 +294,9 @@ pub enum Error {
         operation: &'static str,
         /// The time that it was given.
         timeout: Duration,
+        /// What kept it from finishing, where that is known.
+        #[source]
+        source: Option<Arc<Error>>,
     },
 
     /// The partition has no offset left for what was to be appended.
@@ -498,8 +504,8 @@ pub enum Error {
         id: Uuid,
     },
 
-    /// The broker, or the partition's log, has been closed.
-    #[error("the broker is closed")]
+    /// The handle, the broker, or the partition's log has been closed.
+    #[error("closed: this handle, or the broker, was closed before")]
     Closed,
 
     /// The disk, or whatever stands behind [`Storage`](crate::Storage), refused.

@@ -11,7 +11,7 @@ use crate::broker::Broker;
 use crate::error::Result;
 use crate::record::Compression;
 use crate::sync::Arc;
-use crate::topic::{HashPartitioner, Partitioner, StickyPartitioner};
+use crate::topic::{Partitioner, StickyPartitioner};
 
 /// Makes a [`Producer`]. From [`Broker::producer`].
 ///
@@ -52,11 +52,11 @@ use crate::topic::{HashPartitioner, Partitioner, StickyPartitioner};
 /// # let _ = (producer, builder.build()?, patient);
 /// # Ok::<(), streamlog::Error>(())
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ProducerBuilder {
     broker: Broker,
     config: ProducerConfig,
-    partitioner: Option<Box<dyn Partitioner>>,
+    partitioner: Option<Arc<dyn Partitioner>>,
     ignored: Vec<String>,
 }
 
@@ -125,10 +125,10 @@ impl ProducerBuilder {
         self
     }
 
-    /// Who chooses the partition of a record that names none: [`HashPartitioner`] by default. Kafka's `partitioner.class`.
+    /// Who chooses the partition of a record that names none: [`HashPartitioner`](crate::HashPartitioner) by default. Kafka's `partitioner.class`.
     #[must_use]
     pub fn partitioner(mut self, partitioner: impl Partitioner) -> ProducerBuilder {
-        self.partitioner = Some(Box::new(partitioner));
+        self.partitioner = Some(Arc::new(partitioner));
         self
     }
 
@@ -227,9 +227,8 @@ impl ProducerBuilder {
         let ProducerBuilder { broker, config, partitioner, .. } = self;
         config.validate()?;
         broker.shared.check_open()?;
-        let partitioner = partitioner.unwrap_or_else(|| {
-            if config.ignores_keys { Box::new(StickyPartitioner) } else { Box::new(HashPartitioner) }
-        });
+        let partitioner =
+            partitioner.or_else(|| config.ignores_keys.then(|| Arc::new(StickyPartitioner) as _));
         let identity = if config.is_idempotent() {
             Some(ProducerIdentity { id: broker.shared.catalog.next_producer_id()?, epoch: 0 })
         } else {

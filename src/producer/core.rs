@@ -6,7 +6,7 @@ use super::budget::Budget;
 use super::config::ProducerConfig;
 use crate::broker::Background;
 use crate::error::Error;
-use crate::sync::Mutex;
+use crate::sync::{Arc, ArcSwapOption, Mutex};
 
 /// The id under which a producer's batches are numbered.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,8 @@ pub(super) struct Core {
     pub(super) random: Mutex<fastrand::Rng>,
     /// The first failure since the last flush that no delivery was asked for.
     failure: Mutex<Option<Error>>,
+    /// What the last append that is to be tried again failed with; nothing once one has succeeded.
+    trouble: ArcSwapOption<Error>,
 }
 
 impl Core {
@@ -42,6 +44,24 @@ impl Core {
             background,
             random: Mutex::new(random),
             failure: Mutex::default(),
+            trouble: ArcSwapOption::empty(),
+        }
+    }
+
+    /// Why batches are not appended, where they are not.
+    pub(super) fn trouble(&self) -> Option<Arc<Error>> {
+        self.trouble.load_full()
+    }
+
+    /// Remembers why batches are not appended.
+    pub(super) fn note_trouble(&self, error: &Arc<Error>) {
+        self.trouble.store(Some(Arc::clone(error)));
+    }
+
+    /// Forgets it: one was.
+    pub(super) fn end_trouble(&self) {
+        if self.trouble.load().is_some() {
+            self.trouble.store(None);
         }
     }
 

@@ -159,6 +159,7 @@ impl Accumulator {
     /// Tells everybody where their records are.
     fn settle(&self, round: Round, start: Offset) {
         self.state.lock().next_sequence = round.next_sequence;
+        self.core.end_trouble();
         let mut base = start;
         for (batch, mut part) in round.encoded.into_iter().zip(round.parts) {
             let header = batch.header();
@@ -176,6 +177,7 @@ impl Accumulator {
         let config = &self.core.config;
         let now = self.clock().monotonic();
         let error = Arc::new(error);
+        self.core.note_trouble(&error);
         let is_ending = self.state.lock().is_ending;
         let mut later = Vec::new();
         for (batch, mut part) in round.encoded.into_iter().zip(round.parts) {

@@ -86,7 +86,8 @@ impl Producer {
         })
     }
 
-    /// As [`send`](Producer::send), but where there is no room in the buffer it fails at once.
+    /// As [`send`](Producer::send), but where there is no room in the buffer, even once what lingers has been appended, it fails at
+    /// once.
     ///
     /// # Errors
     ///
@@ -95,26 +96,27 @@ impl Producer {
     /// # Examples
     ///
     /// ```
-    /// use std::time::Duration;
     /// use streamlog::{Broker, Error, NewTopic, Record};
     ///
     /// let broker = Broker::in_memory()?;
     /// broker.admin().create_topic(NewTopic::new("orders"))?;
-    /// let linger = Duration::from_secs(1);
-    /// let producer = broker.producer().batch_bytes(1000).buffer_bytes(1000).linger(linger).build()?;
-    /// let value = [7; 600];
-    /// let first = producer.try_send(Record::to("orders").value(&value))?;
-    /// let refused = producer.try_send(Record::to("orders").value(&value));
-    /// assert!(matches!(refused, Err(Error::BufferFull { .. })));
-    /// first.wait()?;
-    /// producer.try_send(Record::to("orders").value(&value))?.wait()?;
+    /// let producer = broker.producer().build()?;
+    /// match producer.try_send(Record::to("orders").value("3 apples")) {
+    ///     Ok(delivery) => println!("{:?}", delivery.wait()?),
+    ///     Err(error @ Error::BufferFull { .. }) => println!("try later: {error}"),
+    ///     Err(error) => return Err(error),
+    /// }
     /// # Ok::<(), streamlog::Error>(())
     /// ```
     pub fn try_send(&self, record: Record<'_>) -> Result<Delivery> {
         self.inner.router.with_target(&self.inner.broker, &record, |target| {
             let (accumulator, bytes) = self.prepare(target, &record)?;
-            if !self.inner.router.core.budget.try_reserve(bytes) {
-                return Err(self.full(bytes, Duration::ZERO));
+            let router = &self.inner.router;
+            if !router.core.budget.try_reserve(bytes) {
+                router.drain_all();
+                if !router.core.budget.try_reserve(bytes) {
+                    return Err(self.full(bytes, Duration::ZERO));
+                }
             }
             self.add(target, accumulator, &record, bytes)
         })
@@ -172,7 +174,7 @@ impl Producer {
     }
 
     /// Closes the producer, for all its clones: nothing more can be sent, and what was sent is delivered as [`Acks`] demand.
-    /// What has not been appended within `timeout` fails. Closing again is no error.
+    /// What has not been appended within `timeout` fails. Closing again is no error, whatever came of the first time.
     ///
     /// # Errors
     ///
@@ -184,9 +186,10 @@ impl Producer {
         }
         router.refuse_sends();
         let settled = inner.settle(deadline_after(&*router.core.background.clock, timeout));
+        let source = router.core.trouble();
         router.end();
         inner.forget();
-        settled.unwrap_or(Err(Error::TimedOut { operation: "closing a producer", timeout }))
+        settled.unwrap_or(Err(Error::TimedOut { operation: "closing a producer", timeout, source }))
     }
 
     /// How many bytes of records are held now; at most `buffer_bytes`.
@@ -279,7 +282,9 @@ impl Producer {
     }
 
     fn full(&self, bytes: usize, waited: Duration) -> Error {
-        Error::BufferFull { bytes: bytes as u64, limit: self.inner.router.core.budget.limit() as u64, waited }
+        let core = &self.inner.router.core;
+        let (bytes, limit) = (bytes as u64, core.budget.limit() as u64);
+        Error::BufferFull { bytes, limit, waited, source: core.trouble() }
     }
 }
 

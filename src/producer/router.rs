@@ -20,7 +20,8 @@ use crate::topic::Partitioner;
 /// Where records go; see the [module](self).
 pub(super) struct Router {
     pub(super) core: Arc<Core>,
-    partitioner: Box<dyn Partitioner>,
+    /// The default one where there is none.
+    partitioner: Option<Arc<dyn Partitioner>>,
     /// The topics that were sent to.
     targets: ArcSwap<Targets>,
     /// Held to change `targets`, to make an accumulator, and to close.
@@ -29,7 +30,7 @@ pub(super) struct Router {
 }
 
 impl Router {
-    pub(super) fn new(core: Core, partitioner: Box<dyn Partitioner>) -> Router {
+    pub(super) fn new(core: Core, partitioner: Option<Arc<dyn Partitioner>>) -> Router {
         Router {
             core: Arc::new(core),
             partitioner,
@@ -86,7 +87,7 @@ impl Router {
         target: &'a Target,
         record: &Record<'_>,
     ) -> Result<&'a Arc<Accumulator>> {
-        let partition = target.partition(&*self.partitioner, record)?;
+        let partition = target.partition(self.partitioner.as_deref(), record)?;
         if let Some(accumulator) = target.accumulator(partition) {
             return Ok(accumulator);
         }

@@ -12,7 +12,9 @@ use crate::error::Result;
 use crate::offset::PartitionId;
 use crate::record::Record;
 use crate::sync::{Arc, AtomicU64, AtomicUsize, OnceLock, Relaxed};
-use crate::topic::{Catalog, PartitionChoice, Partitioner, StickyChoice, TopicEntry, choose};
+use crate::topic::{
+    Catalog, HashPartitioner, PartitionChoice, Partitioner, StickyChoice, TopicEntry, choose,
+};
 
 /// Topics by name; see the [module](self).
 #[derive(Debug, Default)]
@@ -108,20 +110,20 @@ impl Target {
     /// The partition of a record: its own, or the one that the partitioner chooses.
     pub(super) fn partition(
         &self,
-        partitioner: &dyn Partitioner,
+        partitioner: Option<&dyn Partitioner>,
         record: &Record<'_>,
     ) -> Result<PartitionId> {
         if let Some(number) = record.partition_number() {
             return PartitionId::try_from(number);
         }
         let count = self.entry.partition_count();
-        if count == 1 {
+        if count == 1 && partitioner.is_none() {
             return Ok(PartitionId::ZERO);
         }
         let number = self.number.fetch_add(1, Relaxed);
         let sticky = self.sticky.current(count);
         let choice = PartitionChoice::new(record, count).with_sticky(sticky).with_number(number);
-        choose(partitioner, &choice)
+        choose(partitioner.unwrap_or(&HashPartitioner), &choice)
     }
 
     /// The accumulator of a partition that was sent to before.

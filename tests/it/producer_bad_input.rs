@@ -72,6 +72,10 @@ fn a_partitioner_that_does_not_do_its_work_is_told_on() {
         // It is not asked about a record that names its partition.
         producer.send(Record::to("t").partition(1)).unwrap().wait().unwrap();
     }
+    // Also where there is nothing to choose from: what is wrong with it should show on the simplest topic.
+    let alone = Faulty::new(1);
+    let producer = alone.broker.producer().partitioner(Answers(1)).build().unwrap();
+    assert!(matches!(producer.send(Record::to("t")), Err(Error::InvalidPartitioning { count: 1, .. })));
     let producer = stage.broker.producer().partitioner(Panics).build().unwrap();
     for _ in 0..2 {
         match producer.send(Record::to("t").key("k")) {

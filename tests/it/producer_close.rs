@@ -48,11 +48,13 @@ fn a_close_gives_a_full_disk_its_time_and_then_fails_what_is_left() {
     let [mut kept, mut lost] =
         [1, 0].map(|partition| producer.send(Record::to("t").partition(partition).value("v")).unwrap());
     stage.fill("t-0");
-    let closed = producer.close(Duration::from_secs(3));
+    let closed = producer.close(Duration::from_secs(3)).unwrap_err();
     assert!(
-        matches!(closed, Err(Error::TimedOut { timeout, .. }) if timeout == Duration::from_secs(3)),
+        matches!(&closed, Error::TimedOut { timeout, .. } if *timeout == Duration::from_secs(3)),
         "{closed:?}"
     );
+    // Closing again would only say that it is closed.
+    assert!(closed.is_storage_full() && !closed.is_retriable());
     assert_eq!(stage.now_millis(), 3000);
     assert_eq!(kept.wait_timeout(Duration::ZERO).unwrap().unwrap().offset, Some(Offset::ZERO));
     assert!(lost.wait_timeout(Duration::ZERO).unwrap_err().is_storage_full());

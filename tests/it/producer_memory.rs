@@ -21,26 +21,43 @@ fn send(producer: &Producer, value: u8) -> streamlog::Result<streamlog::Delivery
 }
 
 #[test]
-fn a_full_buffer_refuses_and_takes_again_when_it_was_appended() {
+fn a_full_buffer_refuses_what_the_disk_makes_no_room_for_and_says_why() {
     let stage = Faulty::new(1);
     let producer = small(stage.broker.producer()).build().unwrap();
-    let mut deliveries: Vec<_> = (0..3).map(|number| send(&producer, number).unwrap()).collect();
+    stage.fill("t-0");
+    let deliveries: Vec<_> = (0..3).map(|number| send(&producer, number).unwrap()).collect();
     let held = producer.buffered_bytes();
     assert!((900..=1050).contains(&held), "{held}");
-    match send(&producer, 3) {
-        Err(Error::BufferFull { bytes, limit: 1050, waited: Duration::ZERO }) => {
-            assert!((300..400).contains(&bytes), "{bytes}");
+    let error = send(&producer, 3).unwrap_err();
+    match &error {
+        Error::BufferFull { bytes, limit: 1050, waited: Duration::ZERO, source: Some(_) } => {
+            assert!((300..400).contains(bytes), "{bytes}");
         }
         other => panic!("{other:?}"),
     }
+    assert!(error.is_storage_full() && error.is_retriable());
     assert_eq!(producer.buffered_bytes(), held);
     // What waits for no room is taken.
     drop(producer.try_send(Record::to("t").value("")).unwrap());
-    assert_eq!(deliveries.remove(0).wait().unwrap().offset, Some(Offset::ZERO));
+    stage.heal();
+    let offsets: Vec<_> = deliveries.into_iter().map(|one| one.wait().unwrap().offset).collect();
+    assert_eq!(offsets, [0, 1, 2].map(|offset: u32| Some(Offset::from(offset))));
+    producer.flush().unwrap();
     assert_eq!(producer.buffered_bytes(), 0);
     drop(send(&producer, 3).unwrap());
     producer.flush().unwrap();
     assert_eq!(stage.partition(0).log_end_offset(), 5);
+}
+
+#[test]
+fn what_lingers_makes_room_for_who_does_not_wait() {
+    let stage = Faulty::new(1);
+    let producer = small(stage.broker.producer()).build().unwrap();
+    for number in 0..10 {
+        drop(send(&producer, number).unwrap());
+    }
+    assert!(producer.buffered_bytes() <= 1050);
+    assert_eq!((stage.partition(0).log_end_offset(), stage.now_millis()), (Offset::from(9), 0));
 }
 
 #[test]

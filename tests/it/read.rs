@@ -259,7 +259,7 @@ fn what_was_read_stays_valid_after_the_close_and_without_the_files() {
             "the files may be another's now"
         );
         drop((broker, partition, segment));
-        std::fs::remove_dir_all(place.path()).unwrap();
+        place.remove_files();
         let read: Vec<Row> = held.iter().flat_map(rows_of).collect();
         assert!(read == expected, "mapped: {is_mapped}");
         // It may go to another thread, and outlive everything here.

@@ -1,7 +1,6 @@
 //! What a poll returns: everything, in order, within its bounds, from the partitions in turn.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::thread;
 
 use streamlog::{Error, LeaderEpoch, Record, Records, Timestamp, TimestampType, TopicConfig};
@@ -220,7 +219,7 @@ fn what_was_returned_outlives_the_consumer_the_broker_and_the_files() {
         check(&owned);
         broker.close().unwrap();
         drop((consumer, partitions, broker));
-        let _ = fs::remove_dir_all(place.path());
+        place.remove_files();
         let expected: Vec<String> = (0..end).map(|number| number.to_string()).collect();
         let kept = expected.clone();
         thread::spawn(move || assert_eq!(texts(&records), kept)).join().unwrap();

@@ -68,6 +68,14 @@ impl Place {
         self.path().with_file_name(name)
     }
 
+    /// Removes everything there is on the disk. Nothing where the place is in memory: its path is only a name, and a directory
+    /// of that name is somebody else's.
+    pub(crate) fn remove_files(&self) {
+        if let Medium::Disk(_) = self.medium {
+            fs::remove_dir_all(self.path()).unwrap();
+        }
+    }
+
     pub(crate) fn builder(&self) -> BrokerBuilder {
         self.builder_on(&["data"])
     }
