@@ -73,7 +73,8 @@ impl Log {
             // Without the lock, because waking somebody takes longer than an append, and a sync far longer.
             Ok(appended) => {
                 self.watchers().tell();
-                self.flush_after(appended, config);
+                // By the settings of now: one that came in during the append finds the record unsynced.
+                self.flush_after(appended, &self.config.load());
             }
             Err(_) => self.counters.append_failures.bump(),
         }

@@ -20,6 +20,8 @@ pub(crate) struct HeadRoom {
     /// Everything from the log's end to here reads as zeros.
     prepared: u64,
     step: u64,
+    /// Whether all of the segment's room was asked for and refused: it is not asked for with every append.
+    is_tight: bool,
 }
 
 /// How room is to be made.
@@ -36,7 +38,7 @@ pub(crate) struct RoomPolicy {
 impl HeadRoom {
     /// A file that reads as zeros from its log's end up to byte `prepared`, which is its length.
     pub(crate) fn new(prepared: u64) -> HeadRoom {
-        HeadRoom { prepared, step: STEP_BYTES_MIN }
+        HeadRoom { prepared, step: STEP_BYTES_MIN, is_tight: false }
     }
 
     /// Forgets the room behind byte `end`, where the file has been cut.
@@ -56,7 +58,8 @@ impl HeadRoom {
         if needed <= self.prepared {
             return Ok(());
         }
-        let RoomPolicy { is_zeroed, is_preallocated, bytes_max } = policy;
+        let RoomPolicy { is_zeroed, bytes_max, .. } = policy;
+        let is_preallocated = policy.is_preallocated && !self.is_tight;
         let step = if is_preallocated { bytes_max } else { self.step };
         let wanted = needed.max(self.prepared.saturating_add(step).min(bytes_max));
         let zeroed = is_zeroed && !is_preallocated;
@@ -68,6 +71,7 @@ impl HeadRoom {
         };
         let (mut prepared, mut result) = (wanted, attempt(wanted));
         if result.as_ref().is_err_and(Error::is_storage_full) && wanted > needed {
+            self.is_tight = true;
             (prepared, result) = (needed, attempt(needed));
         }
         if result? {
