@@ -4,7 +4,7 @@ use streamlog::{Broker, BrokerConfig, TopicConfig};
 
 use crate::harness::{
     BLOCK_BYTES, BareFile, Case, Contents, Outcome, Settings, Table, Target, Unit, Values, append_all,
-    create_partition, encoded_bytes, median, read_pass, seconds,
+    create_partition, encoded_bytes, median, median_write, read_pass, seconds,
 };
 
 /// From here on, as [`calls`] finds it, larger calls gain little. They can even lose: the page cache takes larger pages for
@@ -111,18 +111,7 @@ pub(crate) fn one(settings: &Settings, table: &mut Table) -> Outcome<()> {
         assert_eq!(broker.metrics().bytes_appended - before, count * encoded_bytes);
         Ok(median(&latencies))
     };
-    let bare = || {
-        let scratch = settings.scratch()?;
-        let mut file = BareFile::allocated(scratch.path(), count * encoded_bytes)?;
-        let bytes = vec![0x5a; usize::try_from(encoded_bytes)?];
-        let mut latencies = Vec::new();
-        for _ in 0..count {
-            let ((), elapsed) = seconds(|| file.append(&bytes))?;
-            latencies.push(elapsed * 1e6);
-        }
-        assert_eq!(file.end(), count * encoded_bytes);
-        Ok(median(&latencies))
-    };
+    let bare = || median_write(settings, count, encoded_bytes);
     let name = format!("append_one {VALUE_BYTES} B");
     let target = Target::RatioAtMost(2.0);
     table.measure(vec![Case::new(

@@ -6,7 +6,7 @@ use streamlog::{Acks, Broker, Producer, Record, TopicConfig};
 
 use crate::harness::{
     BLOCK_BYTES, BareFile, Case, Contents, Outcome, Settings, TOPIC, Table, Target, Unit, Values,
-    create_partition, encoded_bytes, median, read_pass, seconds,
+    create_partition, encoded_bytes, median, median_write, read_pass, seconds,
 };
 
 /// Different records that are sent over and over.
@@ -135,18 +135,7 @@ pub(crate) fn one(settings: &Settings, table: &mut Table) -> Outcome<()> {
         assert_eq!(partition.log_end_offset(), count);
         Ok(median(&latencies))
     };
-    let bare = || {
-        let scratch = settings.scratch()?;
-        let mut file = BareFile::allocated(scratch.path(), count * encoded_bytes)?;
-        let bytes = vec![0x5a; usize::try_from(encoded_bytes)?];
-        let mut latencies = Vec::new();
-        for _ in 0..count {
-            let ((), elapsed) = seconds(|| file.append(&bytes))?;
-            latencies.push(elapsed * 1e6);
-        }
-        assert_eq!(file.end(), count * encoded_bytes);
-        Ok(median(&latencies))
-    };
+    let bare = || median_write(settings, count, encoded_bytes);
     let name = format!("send_one {VALUE_BYTES} B, acks=1");
     let target = Target::RatioAtMost(2.5);
     table.measure(vec![Case::new(

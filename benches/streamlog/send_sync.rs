@@ -5,8 +5,8 @@ use std::thread;
 use streamlog::{Acks, Broker, Producer, Record, TopicConfig};
 
 use crate::harness::{
-    BareFile, Case, Outcome, Settings, TOPIC, Table, Target, Unit, Values, create_partition, encoded_bytes,
-    median, seconds,
+    Case, Outcome, Settings, TOPIC, Table, Target, Unit, Values, create_partition, encoded_bytes, median,
+    median_synced_write, seconds,
 };
 
 const VALUE_BYTES: usize = 100;
@@ -22,21 +22,7 @@ pub(crate) fn one(settings: &Settings, table: &mut Table) -> Outcome<()> {
         let producer = broker.producer().acks(Acks::All).build()?;
         Ok(median(&send_and_wait(&producer, count)?))
     };
-    let bare = || {
-        let scratch = settings.scratch()?;
-        let mut file = BareFile::zeroed(scratch.path(), count * encoded_bytes)?;
-        let bytes = vec![0x5a; usize::try_from(encoded_bytes)?];
-        let mut latencies = Vec::new();
-        for _ in 0..count {
-            let ((), elapsed) = seconds(|| {
-                file.append(&bytes)?;
-                file.sync()
-            })?;
-            latencies.push(elapsed * 1e6);
-        }
-        assert_eq!(file.end(), count * encoded_bytes);
-        Ok(median(&latencies))
-    };
+    let bare = || median_synced_write(settings, count, encoded_bytes);
     let name = format!("send_sync_one {VALUE_BYTES} B, acks=all");
     let bare = ("pwrite, fdatasync, over zeros", bare);
     table.measure(vec![Case::new(name, Unit::Microseconds, candidate, bare, Target::None)])?;

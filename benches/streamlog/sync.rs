@@ -6,8 +6,8 @@ use streamlog::{Broker, Partition, TopicConfig};
 
 use crate::harness::encoded_bytes;
 use crate::harness::{
-    BareFile, Case, Outcome, Settings, Table, Target, Unit, Values, append_all, create_partition, median,
-    seconds,
+    Case, Outcome, Settings, Table, Target, Unit, Values, append_all, create_partition, median,
+    median_synced_write, seconds,
 };
 
 const VALUE_BYTES: usize = 100;
@@ -40,21 +40,7 @@ pub(crate) fn one(settings: &Settings, table: &mut Table) -> Outcome<()> {
             Ok(median(&append_and_sync(&partition, count)?))
         };
         let encoded_bytes = encoded_bytes(VALUE_BYTES)?;
-        let bare = move || {
-            let scratch = settings.scratch()?;
-            let mut file = BareFile::zeroed(scratch.path(), count * encoded_bytes)?;
-            let bytes = vec![0x5a; usize::try_from(encoded_bytes)?];
-            let mut latencies = Vec::new();
-            for _ in 0..count {
-                let ((), elapsed) = seconds(|| {
-                    file.append(&bytes)?;
-                    file.sync()
-                })?;
-                latencies.push(elapsed * 1e6);
-            }
-            assert_eq!(file.end(), count * encoded_bytes);
-            Ok(median(&latencies))
-        };
+        let bare = move || median_synced_write(settings, count, encoded_bytes);
         cases.push(Case::new(
             name,
             Unit::Microseconds,

@@ -4,7 +4,9 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::settings::Outcome;
+use super::case::median;
+use super::settings::{Outcome, Settings};
+use super::stopwatch::seconds;
 
 /// How much a bare read or write moves.
 pub(crate) const BLOCK_BYTES: usize = 64 << 10;
@@ -63,6 +65,37 @@ impl BareFile {
     pub(crate) fn end(&self) -> u64 {
         self.end
     }
+}
+
+/// The median of `count` writes of `bytes` into an allocated file, one behind the other, in microseconds.
+pub(crate) fn median_write(settings: &Settings, count: u64, bytes: u64) -> Outcome<f64> {
+    let scratch = settings.scratch()?;
+    median_of_appends(BareFile::allocated(scratch.path(), count * bytes)?, count, bytes, |_| Ok(()))
+}
+
+/// The same with a sync behind each write, over blocks that were written before.
+pub(crate) fn median_synced_write(settings: &Settings, count: u64, bytes: u64) -> Outcome<f64> {
+    let scratch = settings.scratch()?;
+    median_of_appends(BareFile::zeroed(scratch.path(), count * bytes)?, count, bytes, BareFile::sync)
+}
+
+fn median_of_appends(
+    mut file: BareFile,
+    count: u64,
+    bytes: u64,
+    end: impl Fn(&BareFile) -> Outcome<()>,
+) -> Outcome<f64> {
+    let payload = vec![0x5a; usize::try_from(bytes)?];
+    let mut latencies = Vec::new();
+    for _ in 0..count {
+        let ((), elapsed) = seconds(|| {
+            file.append(&payload)?;
+            end(&file)
+        })?;
+        latencies.push(elapsed * 1e6);
+    }
+    assert_eq!(file.end(), count * bytes);
+    Ok(median(&latencies))
 }
 
 impl Drop for BareFile {

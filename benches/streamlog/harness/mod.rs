@@ -8,7 +8,7 @@ mod stopwatch;
 mod table;
 mod workload;
 
-pub(crate) use bare::{BLOCK_BYTES, BareFile, read_and_checksum};
+pub(crate) use bare::{BLOCK_BYTES, BareFile, median_synced_write, median_write, read_and_checksum};
 pub(crate) use case::{Case, Target, Unit, median, no_bare};
 pub(crate) use counting::{Counting, SyncKind};
 pub(crate) use settings::{Outcome, Settings};
