@@ -12,8 +12,10 @@ use crate::sync::Arc;
 /// A streaming log in your process: topics, their partitions, and what works on them. Cheap to clone; clones are the same
 /// broker.
 ///
-/// The last handle that goes, be it a `Broker`, a [`Topic`](crate::Topic) or a [`Partition`](crate::Partition), closes it in
-/// order. [`close`](Broker::close) does so at once, and tells of errors.
+/// It stays open for as long as anything made from it lives: a clone, a [`Topic`](crate::Topic), a
+/// [`Partition`](crate::Partition), an [`Admin`](crate::Admin), a [`Producer`](crate::Producer) or a
+/// [`Consumer`](crate::Consumer). When the last of them is dropped, it is closed in order, and an error of that is only
+/// logged. [`close`](Broker::close) does so at once, whatever else lives, and returns the error.
 ///
 /// # Examples
 ///
