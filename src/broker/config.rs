@@ -73,9 +73,9 @@ impl Default for BrokerConfig {
 
 impl BrokerConfig {
     /// How many files and maps of partitions are open at most; the least recently used is closed for the next. At least 8;
-    /// 512 by default. Keep it below the process's own limit, and above the number of partitions that are appended to at a
-    /// time: a file with unsynced appends is synced before it is closed for another, and the append that needs the room
-    /// waits for that.
+    /// 512 by default. Keep it below the process's own limit. It should be larger than the number of partitions that are
+    /// appended to at a time; otherwise appends get slow, because a file with unsynced appends is synced before it is closed
+    /// for another, and the append that needs the room waits for that.
     #[must_use]
     pub fn max_open_files(mut self, count: usize) -> BrokerConfig {
         self.max_open_files = count;
@@ -124,7 +124,7 @@ impl BrokerConfig {
 
     /// Whether sealed segments are read through memory maps, without a copy (the default), or by positional reads. A disk
     /// that fails under a map ends the process with `SIGBUS`; under a positional read it is an error. See
-    /// docs/durability.md.
+    /// `docs/durability.md` in the repository.
     ///
     /// # Examples
     ///

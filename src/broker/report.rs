@@ -33,7 +33,8 @@ use crate::sync::Arc;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RecoveryReport {
-    /// Whether the last broker on these directories was closed in order; then nothing had to be checked.
+    /// Whether the last broker on these directories was closed in order; then nothing had to be checked. `false` for a new
+    /// directory too, in which no broker has been closed yet.
     pub was_clean: bool,
     /// Every partition that was there, the catalog's own first.
     pub partitions: Vec<PartitionRecovery>,

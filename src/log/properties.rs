@@ -193,7 +193,8 @@ impl TopicConfig {
         properties
     }
 
-    /// The names that [`from_properties`](TopicConfig::from_properties) was given and that mean nothing here, so far.
+    /// The names that [`from_properties`](TopicConfig::from_properties) was given and that mean nothing here. Until
+    /// there are retention and compaction, `retention.ms` and `cleanup.policy` are among them.
     #[must_use]
     pub fn ignored(&self) -> &[String] {
         &self.ignored
