@@ -119,7 +119,7 @@ impl Assigned {
         }
     }
 
-    /// Goes on at `offset`, whether or not it exists.
+    /// Moves the position to `offset`, whether or not it exists.
     pub(super) fn seek(&mut self, offset: Offset) {
         self.position = Some(offset);
         self.fetched = Fetched::default();

@@ -78,8 +78,13 @@ impl Consumer {
     }
 
     /// Reads these partitions from now on, and no others. One that it reads already keeps its position and whether it is
-    /// paused, unless its topic was deleted meanwhile; one that is new begins where [`auto_offset_reset`](super::ConsumerBuilder::auto_offset_reset) says, found out
-    /// by the first poll or [`position`](Consumer::position).
+    /// paused, unless its topic was deleted meanwhile; one that is new begins where
+    /// [`auto_offset_reset`](super::ConsumerBuilder::auto_offset_reset) says, found out by the first poll or
+    /// [`position`](Consumer::position).
+    ///
+    /// So with [`Latest`](super::AutoOffsetReset::Latest), the default, what is sent after `assign` and before the first poll
+    /// is not seen. To see it, call [`position`](Consumer::position) or [`seek_to_end`](Consumer::seek_to_end) right after
+    /// `assign`.
     ///
     /// A partition that is offline can be assigned: polls tell of it, and serve the others.
     ///
@@ -178,7 +183,8 @@ impl Consumer {
     ///
     /// # Errors
     ///
-    /// None yet.
+    /// It cannot fail today. It returns a `Result` because a consumer of a group, once there are groups, commits its positions
+    /// when it is closed.
     pub fn close(&mut self) -> Result<()> {
         self.assigned.clear();
         if let Some(shared) = self.shared.take() {

@@ -24,7 +24,11 @@ use super::iso_duration;
 pub enum AutoOffsetReset {
     /// At the first record that there is.
     Earliest,
-    /// Behind the last record that is visible: only new ones are seen. The default.
+    /// Behind the last record that is visible when the position is settled: only newer ones are seen. The default.
+    ///
+    /// The position is settled by the first poll or [`position`](crate::Consumer::position), not by
+    /// [`assign`](crate::Consumer::assign): what is sent between the two is not seen. Where that matters, call `position` or
+    /// [`seek_to_end`](crate::Consumer::seek_to_end) right after `assign`.
     #[default]
     Latest,
     /// At the first record that is no older than this, by its timestamp; behind the last where there is none.

@@ -22,6 +22,9 @@ impl Consumer {
     /// Returns records, at most [`max_poll_records`](super::ConsumerBuilder::max_poll_records), and moves the positions
     /// behind them. Where there are none it waits for some, at most `timeout`, and returns none then.
     ///
+    /// With nothing assigned, or everything paused, it waits out its timeout all the same: with [`Duration::MAX`] for ever,
+    /// until it is [woken](Consumer::waker) or the broker is closed.
+    ///
     /// # Errors
     ///
     /// One partition's, which it names: [`Error::Fetch`](crate::Error::Fetch) where it cannot be read at its position,

@@ -21,7 +21,7 @@ impl Consumer {
         assigned.position(reading)
     }
 
-    /// How many offsets lie between the position and the end of what is visible. Costs no I/O.
+    /// How many offsets lie between the position and the end of what is visible; 0 for a position beyond it. Costs no I/O.
     ///
     /// # Errors
     ///
@@ -33,8 +33,12 @@ impl Consumer {
         Ok(bound.delta_from(position).unwrap_or(0))
     }
 
-    /// Goes on at `offset` in a partition. Whether it exists is seen by the next poll: outside the log,
-    /// [`auto_offset_reset`](super::ConsumerBuilder::auto_offset_reset) says what to do.
+    /// Moves the position in a partition to `offset`: the next poll reads from there.
+    ///
+    /// Whether there is such an offset is seen by that poll only. Beyond the end, or before the beginning, it moves the
+    /// position as [`auto_offset_reset`](super::ConsumerBuilder::auto_offset_reset) says, with a warning in the log; with
+    /// [`AutoOffsetReset::None`](super::AutoOffsetReset::None) it fails. Until then, beyond the end,
+    /// [`lag`](Consumer::lag) is 0.
     ///
     /// # Errors
     ///
