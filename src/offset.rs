@@ -191,7 +191,7 @@ impl fmt::Display for TopicPartition {
     }
 }
 
-/// The reign in which a record was written: it grows by one whenever the log's end may have moved back.
+/// Tells apart records that got the same offset: it grows by one whenever the log's end may have moved back.
 ///
 /// Kafka stamps it into every batch (`partitionLeaderEpoch`) and keeps its history in
 /// `leader-epoch-checkpoint`. Here a new epoch begins with every open after an unclean end.

@@ -85,15 +85,15 @@ impl ConsumerBuilder {
     }
 
     /// How many bytes of batches, as stored, the consumer fetches and holds at a time for all of its partitions; one batch
-    /// may always be larger. 50 MiB by default. What is returned is the caller's and counts no more. Kafka's
+    /// may always be larger. 50 MiB by default. Records that a poll has returned are not counted. Kafka's
     /// `fetch.max.bytes`.
     pub fn fetch_max_bytes(mut self, bytes: usize) -> ConsumerBuilder {
         self.config.fetch_max_bytes = bytes;
         self
     }
 
-    /// How long [`fetch_min_bytes`](Self::fetch_min_bytes) are waited for, once there is anything. 500 ms by default. Kafka's
-    /// `fetch.max.wait.ms`.
+    /// How long a poll that has found some bytes, but fewer than [`fetch_min_bytes`](Self::fetch_min_bytes), waits for the
+    /// rest before it returns what there is. 500 ms by default. Kafka's `fetch.max.wait.ms`.
     pub fn fetch_max_wait(mut self, wait: Duration) -> ConsumerBuilder {
         self.config.fetch_max_wait = wait;
         self
@@ -149,7 +149,8 @@ impl ConsumerBuilder {
         SETTINGS.properties(&self.config)
     }
 
-    /// The names among all [`properties`](Self::properties) so far that mean nothing here, in their order.
+    /// The names among all [`properties`](Self::properties) so far that mean nothing here, in their order. Until there are
+    /// groups, `group.id` is one of them.
     #[must_use]
     pub fn ignored(&self) -> &[String] {
         &self.ignored

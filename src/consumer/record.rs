@@ -115,7 +115,7 @@ impl<'a> ConsumerRecord<'a> {
         self.view.headers()
     }
 
-    /// The reign in which it was appended; none in logs of before there were any.
+    /// The leader epoch in which it was appended; `None` where a log of Kafka's is older than leader epochs.
     #[must_use]
     pub fn leader_epoch(&self) -> Option<LeaderEpoch> {
         self.part.leader_epoch

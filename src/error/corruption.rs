@@ -54,7 +54,7 @@ pub enum Corruption {
     /// A header field that is negative or contradicts another.
     #[error("{field} is {value}, which cannot be")]
     Field {
-        /// The field, by its name in docs/format.md.
+        /// The field, by its name in `docs/format.md` in the repository.
         field: &'static str,
         /// Its value.
         value: i64,

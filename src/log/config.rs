@@ -117,7 +117,7 @@ impl Default for TopicConfig {
 }
 
 impl TopicConfig {
-    /// The size over which a segment is not filled: the next append begins a new one. Bytes, 1 KiB to 2 GiB − 1; 1 GiB
+    /// How large a segment may grow: an append that would make it larger begins a new one. Bytes, 1 KiB to 2 GiB − 1; 1 GiB
     /// by default. It also bounds one append, which goes to one segment whole. Kafka's `segment.bytes`.
     #[must_use]
     pub fn segment_bytes(mut self, bytes: u32) -> TopicConfig {

@@ -9,8 +9,8 @@ use super::jump_hash::jump_hash;
 use super::murmur2::murmur2;
 use super::partitioner::Partitioner;
 
-/// Records of one key go to one partition, the one that Kafka's clients choose too; those without a key go where the batch
-/// is that fills. The default.
+/// Records of one key go to one partition, the one that Kafka's clients choose too. Records without a key go to one partition
+/// until it has had about [`batch_bytes`](crate::ProducerBuilder::batch_bytes) of them, then to another. The default.
 ///
 /// `(murmur2(key) & 0x7fffffff) % partition_count`, over all partitions, also those that are offline. An empty key is a
 /// key. Where partitions are added, most keys move: see [`ConsistentPartitioner`]. Without a key, the sticky partition.
@@ -36,8 +36,9 @@ impl Partitioner for HashPartitioner {
     }
 }
 
-/// Records of one key go to one partition, and stay there when partitions are added, as far as that can be; those without a
-/// key go where the batch is that fills.
+/// Records of one key go to one partition, and stay there when partitions are added, as far as that can be. Records without a
+/// key go to one partition until it has had about [`batch_bytes`](crate::ProducerBuilder::batch_bytes) of them, then to
+/// another.
 ///
 /// Growing from n to m partitions moves a key to one of the new ones or not at all, and it moves (m - n) of m keys: what the
 /// new ones need for an even share. (With [`HashPartitioner`] it is most of them.) The records that are already there
@@ -107,8 +108,8 @@ impl Partitioner for RoundRobinPartitioner {
     }
 }
 
-/// Records go where the batch is that fills, whatever their keys, and to another partition once it is closed. Kafka's
-/// default with `partitioner.ignore.keys`.
+/// Records go to one partition until it has had about [`batch_bytes`](crate::ProducerBuilder::batch_bytes) of them, then to
+/// another, whatever their keys. Kafka's default with `partitioner.ignore.keys`.
 ///
 /// Makes the largest batches. In the long run the partitions get about the same number of batches. Records of one key are in
 /// all partitions, in no order between them.
