@@ -17,9 +17,13 @@
 //! producer.send(Record::to("orders").key("alice").value("3 apples"))?.wait()?;
 //!
 //! let mut consumer = broker.consumer().auto_offset_reset(AutoOffsetReset::Earliest).build()?;
-//! consumer.assign([TopicPartition::new("orders", PartitionId::ZERO)])?;
-//! for record in &consumer.poll(Duration::from_millis(500))? {
-//!     println!("{}@{} {:?}", record.topic_partition(), record.offset(), record.value());
+//! let partition = TopicPartition::new("orders", PartitionId::ZERO);
+//! consumer.assign([partition.clone()])?;
+//! let end = consumer.end_offsets([&partition])?[&partition];
+//! while consumer.position(&partition)? < end {
+//!     for record in &consumer.poll(Duration::from_millis(500))? {
+//!         println!("{}@{} {:?}", record.topic_partition(), record.offset(), record.value());
+//!     }
 //! }
 //! # Ok::<(), streamlog::Error>(())
 //! ```
@@ -53,15 +57,22 @@
 //! | [`Acks::Leader`] | appended: readable, with its offset | loses nothing | loses it, if nothing has synced it yet |
 //! | [`Acks::All`] | appended, and on the device | loses nothing | loses nothing |
 //!
-//! [`flush`](Producer::flush) and [`close`](Producer::close) say the same of all that was sent before.
+//! [`flush`](Producer::flush) and [`close`](Producer::close) say the same of all that was sent before. A [`Delivery`] that is
+//! dropped keeps nothing from happening: with [`Acks::All`] the background syncs its record within moments, with
+//! [`Acks::Leader`] the next checkpoint does.
 //!
 //! A poll returns records in the order of each partition's offsets, and moves the consumer's position behind them; none is
 //! skipped. Positions live in memory: to go on after a restart, store them together with what was done with the records, and
-//! [`seek`](Consumer::seek) there (`examples/resume.rs`). Records are readable before they are durable; who must not act on one
-//! that a power cut could take back reads with [`IsolationLevel::ReadDurable`].
+//! [`seek`](Consumer::seek) there, as `examples/resume.rs` in the repository does. Records are readable before they are
+//! durable. A program that must not act on a record that a power cut could take back reads with
+//! [`IsolationLevel::ReadDurable`].
 //!
 //! Reads never wait for writers, and what a read returned stays valid for as long as it is held. Damage is an error that names
 //! the place; nothing is passed over.
+//!
+//! What no call can tell goes to the facade of the [`log`](https://docs.rs/log) crate: failures with [`Acks::None`], appends
+//! that are tried again, positions that were reset, checkpoints that failed. A program that installs no logger does not see
+//! them.
 //!
 //! # One level down
 //!
