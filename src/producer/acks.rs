@@ -22,10 +22,12 @@ use crate::error::Error;
 pub enum Acks {
     /// At once: nothing is promised, and a failure is only logged. Kafka's `0`.
     None,
-    /// When it is appended: a crash of the process loses nothing, a power cut may. Kafka's `1`.
+    /// When it is appended: a crash of the process loses nothing, a power cut may. Nobody syncs it for its own sake: a sync for
+    /// others, the topic's `flush_interval` or the next checkpoint does. Kafka's `1`.
     Leader,
-    /// When it is on the device, synced together with what others wait for: a power cut loses nothing. Kafka's `all`, which
-    /// does not wait for the disk there, because other machines have the record too. The default.
+    /// When it is on the device, synced together with what others wait for: a power cut loses nothing. Where the
+    /// [`Delivery`](crate::Delivery) was dropped, the background syncs the record within moments of its append. Kafka's
+    /// `all`, which does not wait for the disk there, because other machines have the record too. The default.
     #[default]
     All,
 }

@@ -20,7 +20,8 @@ use crate::sync::Arc;
 /// record is in, whatever `linger` says. With [`Acks::All`], waiting leads the sync, or joins one that is led; awaiting and
 /// dropping leave it to the background.
 ///
-/// A failure that nobody took, because the delivery was dropped, is told by [`Producer::flush`](crate::Producer::flush).
+/// A failure that nobody took, because the delivery was dropped, is told by [`Producer::flush`](crate::Producer::flush). So to
+/// send many records, drop their deliveries, and flush at the end: `drop(producer.send(record)?)`, then `producer.flush()?`.
 ///
 /// # Examples
 ///
@@ -81,6 +82,10 @@ impl Delivery {
     }
 
     /// Returns once the record is delivered as the producer's [`Acks`] demand. At once with [`Acks::None`].
+    ///
+    /// It waits for the disk, however long an append or a sync takes. While the disk is full, the append is tried again until
+    /// [`delivery_timeout`](crate::ProducerBuilder::delivery_timeout) is over, 120 s by default: so long this may block.
+    /// [`wait_timeout`](Delivery::wait_timeout) has a bound of its own.
     ///
     /// # Errors
     ///

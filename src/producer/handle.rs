@@ -66,7 +66,11 @@ impl Producer {
 
     /// Sends a record, which must name its topic. Its bytes are not needed any more when this returns.
     ///
-    /// Waits up to `max_block` for room in the buffer, and for the disk where it is this thread's turn to append a batch.
+    /// Waits up to [`max_block`](crate::ProducerBuilder::max_block) for room in the buffer, and for the disk where it is this
+    /// thread's turn to append a batch. While somebody waits for room nothing lingers: what is held is appended.
+    ///
+    /// To know what became of this record, wait for the [`Delivery`]. To send many, drop theirs, `drop(producer.send(record)?)`,
+    /// and [`flush`](Producer::flush) at the end, which tells of the first failure.
     ///
     /// # Errors
     ///
@@ -161,6 +165,10 @@ impl Producer {
     }
 
     /// Appends everything that was sent before the call, and returns once it is delivered as [`Acks`] demand.
+    ///
+    /// It may block as long as [`Delivery::wait`]: while the disk is full, until
+    /// [`delivery_timeout`](crate::ProducerBuilder::delivery_timeout) is over, 120 s by default.
+    /// [`close`](Producer::close) takes a timeout.
     ///
     /// # Errors
     ///
