@@ -20,7 +20,8 @@ use streamlog::{ControlType, RecordBatch, RecordView, Segment, TimestampType};
 const USAGE: &str = "\
 usage: dump FILE.log...
 
-Prints every record of every FILE as a line of JSON.
+Prints every record of every FILE as a line of JSON. Keys, values and the values
+of headers are in hex, because they may be any bytes.
 ";
 
 fn main() -> ExitCode {
