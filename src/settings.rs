@@ -1,8 +1,8 @@
 //! Kafka's properties: one table per config says how each setting is called, written as text, and read back.
 //!
 //! A config declares a `static` [`Settings`]; from it come reading from a properties file, writing one, the list of what was
-//! accepted without having a meaning here, and what to say of a name that is nobody's. Values are trimmed, as Kafka does;
-//! names are exact.
+//! accepted without having a meaning here, and what to say of a name that is nobody's. Names and values are trimmed, as Kafka
+//! does; the case of a name counts.
 //!
 //! Whether a value is within its bounds is mostly the config's own `validate`, which values that were set in code pass as
 //! well. A table only says what a text must look like.
@@ -52,9 +52,10 @@ impl<C> Settings<C> {
     ) -> Result<Vec<String>> {
         let (mut known, mut ignored) = (Vec::new(), Vec::new());
         for (name, value) in pairs {
-            match self.place(name.as_ref())? {
+            let name = name.as_ref().trim();
+            match self.place(name)? {
                 Some(place) => known.push((place, value)),
-                None => ignored.push(name.as_ref().to_owned()),
+                None => ignored.push(name.to_owned()),
             }
         }
         // In the table's order, so that the finer unit wins wherever it stands in the file.
@@ -97,9 +98,9 @@ impl<C> Settings<C> {
         self.find(name).map_or(Ok(()), |setting| (setting.write)(config, value))
     }
 
-    /// A name as it stands in the table, if it does.
+    /// A name as it stands in the table, if it does, trimmed.
     pub(crate) fn known_name(&self, name: &str) -> Option<&'static str> {
-        self.find(name).map(|setting| setting.name)
+        self.find(name.trim()).map(|setting| setting.name)
     }
 
     /// Refuses a name that is nobody's.
@@ -283,7 +284,8 @@ mod tests {
 
     #[test]
     fn settings_read_back_and_what_means_nothing_is_told() {
-        let pairs = [("on", "TRUE"), ("sasl.x", "?"), ("segment.bytes", " 7 "), ("bootstrap.servers", "")];
+        let pairs =
+            [("on", "TRUE"), (" sasl.x ", "?"), ("\tsegment.bytes ", " 7 "), ("bootstrap.servers", "")];
         let (config, ignored) = apply(&pairs).unwrap();
         assert_eq!(config, Config { bytes: 7, age: None, is_on: true });
         assert_eq!(ignored, ["sasl.x", "bootstrap.servers"]);

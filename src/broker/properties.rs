@@ -77,7 +77,8 @@ static SETTINGS: Settings<BrokerConfig> = Settings {
     ignored: IGNORED,
 };
 
-/// Kafka's, without a meaning here, or not yet.
+/// Kafka's, without a meaning here, or not yet. Whole families, where none of their names will ever mean anything; of the
+/// others each name, so that a misspelt one is found.
 const IGNORED: &[&str] = &[
     // Where things are is said to the builder.
     "log.dir",
@@ -106,107 +107,93 @@ const IGNORED: &[&str] = &[
     "log.flush.start.offset.checkpoint.interval.ms",
     "log.initial.task.delay.ms",
     "num.recovery.threads.per.data.dir",
-    "replica.high.watermark.checkpoint.interval.ms",
     // Threads and hooks of a server.
     "alter.config.policy.class.name",
+    "alter.log.dirs.replication.quota.*",
     "background.threads",
     "compression.lz4.level",
+    "config.providers*",
     "create.topic.policy.class.name",
     "log.dir.failure.timeout.ms",
     "log.message.downconversion.enable",
     "log.message.format.version",
     "log.message.timestamp.difference.max.ms",
     "max.request.partition.size.limit",
+    "server.max.startup.time.ms",
+    "unstable.*",
     // Groups.
     "consumer.heartbeat.interval.ms",
     "consumer.session.timeout.ms",
-    "group.consumer.*",
-    "group.coordinator.append.linger.ms",
-    "group.coordinator.rebalance.protocols",
-    "group.coordinator.threads",
-    "group.initial.rebalance.delay.ms",
-    "group.max.session.timeout.ms",
-    "group.max.size",
-    "group.min.session.timeout.ms",
-    "group.share.*",
+    "group.*",
     "offset.metadata.max.bytes",
-    "offsets.commit.timeout.ms",
+    "offsets.commit.*",
     "offsets.load.buffer.size",
-    "offsets.retention.check.interval.ms",
-    "offsets.retention.minutes",
-    "offsets.topic.compression.codec",
-    "offsets.topic.num.partitions",
-    "offsets.topic.replication.factor",
-    "offsets.topic.segment.bytes",
+    "offsets.retention.*",
+    "offsets.topic.*",
+    "share.*",
     // Transactions.
-    "producer.id.expiration.check.interval.ms",
-    "producer.id.expiration.ms",
-    "transaction.abort.timed.out.transaction.cleanup.interval.ms",
-    "transaction.max.timeout.ms",
-    "transaction.partition.verification.enable",
-    "transaction.remove.expired.transaction.cleanup.interval.ms",
-    "transaction.state.log.load.buffer.size",
-    "transaction.state.log.min.isr",
-    "transaction.state.log.num.partitions",
-    "transaction.state.log.replication.factor",
-    "transaction.state.log.segment.bytes",
+    "add.partitions.to.txn.*",
+    "producer.id.expiration.*",
+    "transaction.*",
     "transactional.id.expiration.ms",
     // Replicas, and who one is among brokers.
     "auto.leader.rebalance.enable",
-    "broker.id",
-    "broker.rack",
-    "controlled.shutdown.enable",
-    "controlled.shutdown.max.retries",
-    "controlled.shutdown.retry.backoff.ms",
+    "broker.*",
+    "controlled.shutdown.*",
     "controller.*",
     "default.replication.factor",
     "delete.records.purgatory.purge.interval.requests",
     "fetch.purgatory.purge.interval.requests",
-    "leader.imbalance.check.interval.seconds",
-    "leader.imbalance.per.broker.percentage",
+    "follower.replication.*",
+    "initial.broker.registration.timeout.ms",
+    "leader.imbalance.*",
+    "leader.replication.*",
+    "metadata.*",
     "min.insync.replicas",
     "node.id",
+    "num.replica.alter.log.dirs.threads",
     "num.replica.fetchers",
     "process.roles",
     "producer.purgatory.purge.interval.requests",
-    "remote.log.*",
-    "replica.fetch.backoff.ms",
-    "replica.fetch.max.bytes",
-    "replica.fetch.min.bytes",
-    "replica.fetch.response.max.bytes",
-    "replica.fetch.wait.max.ms",
-    "replica.lag.time.max.ms",
-    "replica.selector.class",
-    "replica.socket.receive.buffer.bytes",
-    "replica.socket.timeout.ms",
-    "unclean.leader.election.enable",
-    "unclean.leader.election.interval.ms",
+    "remote.*",
+    "replica.*",
+    "replication.quota.*",
+    "reserved.broker.max.id",
+    "unclean.leader.election.*",
+    "zookeeper.*",
     // Serving clients.
-    "advertised.listeners",
-    "connection.failed.authentication.delay.ms",
-    "connections.max.idle.ms",
+    "advertised.*",
+    "allow.everyone.if.no.acl.found",
+    "authorizer.*",
+    "auto.include.jmx.reporter",
+    "client.quota.*",
+    "connection.*",
+    "connections.*",
+    "delegation.token.*",
+    "early.start.listeners",
     "fetch.max.bytes",
-    "inter.broker.listener.name",
-    "listener.security.protocol.map",
+    "inter.broker.*",
+    "kafka.metrics.*",
+    "listener.*",
     "listeners",
     "max.connection.creation.rate",
-    "max.connections",
-    "max.connections.per.ip",
+    "max.connections*",
     "max.incremental.fetch.session.cache.slots",
-    "metric.reporters",
+    "metric.*",
     "metrics.*",
     "num.io.threads",
     "num.network.threads",
-    "queued.max.request.bytes",
-    "queued.max.requests",
+    "password.encoder.*",
+    "principal.builder.class",
+    "queued.max.*",
+    "quota.*",
     "request.timeout.ms",
     "sasl.*",
     "security.*",
-    "socket.listen.backlog.size",
-    "socket.receive.buffer.bytes",
-    "socket.request.max.bytes",
-    "socket.send.buffer.bytes",
+    "socket.*",
     "ssl.*",
+    "super.users",
+    "telemetry.*",
 ];
 
 impl BrokerConfig {
@@ -285,5 +272,76 @@ mod tests {
         let read = BrokerConfig::from_properties(config.to_properties()).unwrap();
         assert_eq!(read.to_properties(), config.to_properties());
         assert_eq!(read.topic_defaults.flush_messages, Some(5));
+    }
+
+    /// What stands in the `config/server.properties` that comes with Kafka 4.0, commented lines included.
+    const SERVER_PROPERTIES: &str = "
+        process.roles=broker,controller
+        node.id=1
+        controller.quorum.bootstrap.servers=localhost:9093
+        listeners=PLAINTEXT://:9092,CONTROLLER://:9093
+        inter.broker.listener.name=PLAINTEXT
+        advertised.listeners=PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093
+        controller.listener.names=CONTROLLER
+        listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL
+        num.network.threads=3
+        num.io.threads=8
+        socket.send.buffer.bytes=102400
+        socket.receive.buffer.bytes=102400
+        socket.request.max.bytes=104857600
+        log.dirs=/tmp/kraft-combined-logs
+        num.partitions=1
+        num.recovery.threads.per.data.dir=1
+        offsets.topic.replication.factor=1
+        share.coordinator.state.topic.replication.factor=1
+        share.coordinator.state.topic.min.isr=1
+        transaction.state.log.replication.factor=1
+        transaction.state.log.min.isr=1
+        log.flush.interval.messages=10000
+        log.flush.interval.ms=1000
+        log.retention.hours=168
+        log.retention.bytes=1073741824
+        log.segment.bytes=1073741824
+        log.retention.check.interval.ms=300000";
+
+    #[test]
+    fn kafkas_own_file_is_accepted() {
+        let pairs = || SERVER_PROPERTIES.lines().filter_map(|line| line.split_once('='));
+        let config = BrokerConfig::from_properties(pairs()).unwrap();
+        assert_eq!(config.topic_defaults.flush_messages, Some(10_000));
+        assert_eq!(config.topic_defaults.flush_interval, Some(Duration::from_secs(1)));
+        let heard =
+            ["num.partitions", "log.flush.interval.messages", "log.flush.interval.ms", "log.segment.bytes"];
+        let others = pairs().map(|(name, _)| name.trim()).filter(|name| !heard.contains(name));
+        assert!(config.ignored().iter().map(String::as_str).eq(others), "{:?}", config.ignored());
+    }
+
+    #[test]
+    fn what_is_set_for_a_cluster_is_accepted_too() {
+        for name in [
+            "authorizer.class.name",
+            "broker.heartbeat.interval.ms",
+            "broker.id",
+            "broker.rack",
+            "broker.session.timeout.ms",
+            "client.quota.callback.class",
+            "early.start.listeners",
+            "group.share.enable",
+            "kafka.metrics.reporters",
+            "listener.name.internal.ssl.keystore.location",
+            "max.connections.per.ip.overrides",
+            "metadata.log.dir",
+            "principal.builder.class",
+            "quota.window.num",
+            "remote.log.storage.system.enable",
+            "replica.lag.time.max.ms",
+            "super.users",
+            "telemetry.max.bytes",
+            "zookeeper.connect",
+        ] {
+            let config = BrokerConfig::from_properties([(name, "x")]).unwrap();
+            assert_eq!(config.ignored(), [name]);
+        }
+        assert!(BrokerConfig::from_properties([("log.retention.hour", "1")]).is_err());
     }
 }
