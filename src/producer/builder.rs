@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::acks::Acks;
-use super::config::{ProducerConfig, SETTINGS};
+use super::config::{NamedPartitioner, ProducerConfig, SETTINGS};
 use super::core::{Core, ProducerIdentity};
 use super::handle::Producer;
 use super::router::Router;
@@ -11,7 +11,7 @@ use crate::broker::Broker;
 use crate::error::Result;
 use crate::record::Compression;
 use crate::sync::Arc;
-use crate::topic::{Partitioner, StickyPartitioner};
+use crate::topic::{Partitioner, RoundRobinPartitioner, StickyPartitioner};
 
 /// Makes a [`Producer`]. From [`Broker::producer`].
 ///
@@ -190,7 +190,8 @@ impl ProducerBuilder {
         self
     }
 
-    /// Sets what these properties say, by Kafka's names for a producer's settings.
+    /// Sets what these properties say, by Kafka's names for a producer's settings. `partitioner.class` takes the class names of
+    /// Kafka's `RoundRobinPartitioner` and `UniformStickyPartitioner`, which [`partitioner`](Self::partitioner) beats.
     ///
     /// # Errors
     ///
@@ -228,9 +229,13 @@ impl ProducerBuilder {
     pub fn build(self) -> Result<Producer> {
         let ProducerBuilder { broker, config, partitioner, .. } = self;
         config.validate()?;
+        let named = match config.partitioner {
+            Some(NamedPartitioner::RoundRobin) => Some(Arc::new(RoundRobinPartitioner) as Arc<dyn Partitioner>),
+            Some(NamedPartitioner::Sticky) => Some(Arc::new(StickyPartitioner) as _),
+            None => config.ignores_keys.then(|| Arc::new(StickyPartitioner) as _),
+        };
+        let partitioner = partitioner.or(named);
         broker.shared.check_open()?;
-        let partitioner =
-            partitioner.or_else(|| config.ignores_keys.then(|| Arc::new(StickyPartitioner) as _));
         let identity = if config.is_idempotent() {
             Some(ProducerIdentity { id: broker.shared.catalog.next_producer_id()?, epoch: 0 })
         } else {

@@ -44,6 +44,22 @@ pub(super) struct ProducerConfig {
     pub(super) max_request_bytes: usize,
     /// Whether a key says nothing about the partition.
     pub(super) ignores_keys: bool,
+    /// What properties say of the partitioner, which one that code sets beats.
+    pub(super) partitioner: Option<NamedPartitioner>,
+}
+
+/// A partitioner of Kafka's that a property can name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum NamedPartitioner {
+    RoundRobin,
+    Sticky,
+}
+
+impl NamedPartitioner {
+    const NAMES: [(&'static str, NamedPartitioner); 2] = [
+        ("org.apache.kafka.clients.producer.RoundRobinPartitioner", NamedPartitioner::RoundRobin),
+        ("org.apache.kafka.clients.producer.UniformStickyPartitioner", NamedPartitioner::Sticky),
+    ];
 }
 
 impl Default for ProducerConfig {
@@ -66,6 +82,7 @@ impl Default for ProducerConfig {
             delivery_timeout: Duration::from_secs(120),
             max_request_bytes: 1 << 20,
             ignores_keys: false,
+            partitioner: None,
         }
     }
 }
@@ -246,6 +263,20 @@ pub(super) static SETTINGS: Settings<ProducerConfig> = Settings {
             read: |config| Some(config.ignores_keys.to_string()),
             write: |config, value| boolean(value).map(|ignores| config.ignores_keys = ignores),
         },
+        Setting {
+            name: "partitioner.class",
+            read: |config| choice_text(&config.partitioner?, &NamedPartitioner::NAMES),
+            write: |config, value| {
+                let own = |reason| format!("{reason}, or choose your own with ProducerBuilder::partitioner");
+                config.partitioner = Some(choice(value, &NamedPartitioner::NAMES).map_err(own)?);
+                Ok(())
+            },
+        },
+        Setting {
+            name: "transactional.id",
+            read: |_| None,
+            write: |_, _| Err("there are no transactions yet".to_owned()),
+        },
     ],
     ignored: &[
         "bootstrap.servers",
@@ -275,6 +306,7 @@ pub(super) static SETTINGS: Settings<ProducerConfig> = Settings {
         "socket.connection.setup.timeout.max.ms",
         "socket.connection.setup.timeout.ms",
         "ssl.*",
+        "transaction.timeout.ms",
         "value.serializer",
     ],
 };
@@ -301,6 +333,7 @@ mod tests {
             ("max.in.flight.requests.per.connection", "4"),
             ("enable.idempotence", "false"),
             ("partitioner.ignore.keys", "true"),
+            ("partitioner.class", "org.apache.kafka.clients.producer.RoundRobinPartitioner"),
         ];
         let mut config = ProducerConfig::default();
         let ignored = SETTINGS.apply_all(&mut config, pairs).unwrap();
@@ -310,6 +343,22 @@ mod tests {
         written.sort_unstable();
         expected.sort_unstable();
         assert_eq!(written, expected);
+    }
+
+    #[test]
+    fn what_cannot_be_done_says_why() {
+        let refused = |name: &str, value: &str| {
+            SETTINGS.apply_all(&mut ProducerConfig::default(), [(name, value)]).unwrap_err().to_string()
+        };
+        assert_eq!(
+            refused("transactional.id", "t"),
+            "invalid value t for transactional.id: there are no transactions yet"
+        );
+        let told = refused("partitioner.class", "com.example.Own");
+        assert!(told.ends_with("or choose your own with ProducerBuilder::partitioner"), "{told}");
+        let mut config = ProducerConfig::default();
+        let ignored = SETTINGS.apply_all(&mut config, [("transaction.timeout.ms", "60000")]).unwrap();
+        assert_eq!(ignored, ["transaction.timeout.ms"]);
     }
 
     #[test]

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use streamlog::{Acks, Error, NewTopic, Offset, Producer, ProducerBuilder, Record, TopicConfig};
+use streamlog::{
+    Acks, Error, HashPartitioner, NewTopic, Offset, Producer, ProducerBuilder, Record, TopicConfig,
+};
 
 use crate::kit::Place;
 
@@ -156,4 +158,31 @@ fn no_two_producers_of_a_directory_ever_have_the_same_id() {
         }
         assert!(seen.is_sorted_by(|one, other| one < other), "{seen:?}");
     }
+}
+
+#[test]
+fn a_property_names_kafkas_partitioners_and_code_beats_it() {
+    let (broker, _) = Place::memory().begin(TopicConfig::default());
+    broker.admin().create_topic(NewTopic::new("wide").partitions(3)).unwrap();
+    let class = |name: &str| {
+        let name = format!("org.apache.kafka.clients.producer.{name}");
+        broker.producer().batch_bytes(100).properties([("partitioner.class", name)]).unwrap()
+    };
+    // How many of 60 records with one key went to each partition.
+    let counts = |builder: ProducerBuilder| {
+        let producer = builder.build().unwrap();
+        let mut counts = [0_u32; 3];
+        for _ in 0..60 {
+            let delivery = producer.send(Record::to("wide").key("k").value("v")).unwrap();
+            let partition = delivery.wait().unwrap().partition;
+            counts[usize::try_from(u32::from(partition)).unwrap()] += 1;
+        }
+        counts.sort_unstable();
+        counts
+    };
+    assert_eq!(counts(broker.producer()), [0, 0, 60], "by the key");
+    assert_eq!(counts(class("RoundRobinPartitioner")), [20, 20, 20]);
+    let sticky = counts(class("UniformStickyPartitioner"));
+    assert!(sticky[1] > 0, "not by the key: {sticky:?}");
+    assert_eq!(counts(class("RoundRobinPartitioner").partitioner(HashPartitioner)), [0, 0, 60]);
 }
