@@ -207,9 +207,8 @@ impl ProducerBuilder {
 
     /// The settings as properties, by Kafka's names.
     #[must_use]
-    pub fn to_properties(&self) -> Vec<(String, String)> {
-        let properties = SETTINGS.properties(&self.config).into_iter();
-        properties.map(|(name, value)| (name.to_owned(), value)).collect()
+    pub fn to_properties(&self) -> Vec<(&'static str, String)> {
+        SETTINGS.properties(&self.config)
     }
 
     /// The properties that were accepted and mean nothing here, because there is no network or no cluster.

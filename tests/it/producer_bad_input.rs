@@ -179,7 +179,7 @@ fn properties_that_are_unknown_or_ill_typed_are_refused() {
         set("client.id", "c").unwrap().properties([("acks", "1"), ("ssl.protocol", "TLS")]).unwrap();
     assert_eq!(builder.ignored(), ["client.id", "ssl.protocol"]);
     let written = builder.to_properties();
-    assert!(written.contains(&("acks".to_owned(), "1".to_owned())));
+    assert!(written.contains(&("acks", "1".to_owned())));
     let again = broker.producer().properties(written.clone()).unwrap();
     assert_eq!(again.to_properties(), written);
 }
