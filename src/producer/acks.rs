@@ -7,6 +7,8 @@ use crate::error::Error;
 
 /// When a record that was sent counts as delivered, and what it survives then. Kafka's `acks`.
 ///
+/// Read from Kafka's `0`, `1`, `-1` and `all`, and from `none` and `leader`; written as `0`, `1` and `all`.
+///
 /// # Examples
 ///
 /// ```
@@ -14,6 +16,7 @@ use crate::error::Error;
 ///
 /// let acks: Acks = "all".parse()?;
 /// assert_eq!(acks, Acks::All);
+/// assert_eq!("leader".parse::<Acks>()?, Acks::Leader);
 /// assert_eq!(Acks::Leader.to_string(), "1");
 /// # Ok::<(), streamlog::Error>(())
 /// ```
@@ -33,9 +36,15 @@ pub enum Acks {
 }
 
 impl Acks {
-    /// Kafka's names, of which the first for a value is the one that is written.
-    pub(super) const NAMES: [(&'static str, Acks); 4] =
-        [("all", Acks::All), ("-1", Acks::All), ("1", Acks::Leader), ("0", Acks::None)];
+    /// Kafka's names and ours, of which the first for a value is the one that is written.
+    pub(super) const NAMES: [(&'static str, Acks); 6] = [
+        ("all", Acks::All),
+        ("-1", Acks::All),
+        ("1", Acks::Leader),
+        ("leader", Acks::Leader),
+        ("0", Acks::None),
+        ("none", Acks::None),
+    ];
 }
 
 impl fmt::Display for Acks {
@@ -57,5 +66,21 @@ impl FromStr for Acks {
             value: name.to_owned(),
             reason,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_read_and_written_as_kafkas() {
+        for (name, written) in
+            [("all", "all"), ("-1", "all"), ("1", "1"), ("leader", "1"), ("0", "0"), ("none", "0")]
+        {
+            assert_eq!(name.parse::<Acks>().unwrap().to_string(), written);
+        }
+        let refusal = "2".parse::<Acks>().unwrap_err().to_string();
+        assert_eq!(refusal, "invalid value 2 for acks: must be one of all, -1, 1, leader, 0, none");
     }
 }
