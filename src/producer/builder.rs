@@ -229,7 +229,9 @@ impl ProducerBuilder {
         let ProducerBuilder { broker, config, partitioner, .. } = self;
         config.validate()?;
         let named = match config.partitioner {
-            Some(NamedPartitioner::RoundRobin) => Some(Arc::new(RoundRobinPartitioner) as Arc<dyn Partitioner>),
+            Some(NamedPartitioner::RoundRobin) => {
+                Some(Arc::new(RoundRobinPartitioner) as Arc<dyn Partitioner>)
+            }
             Some(NamedPartitioner::Sticky) => Some(Arc::new(StickyPartitioner) as _),
             None => config.ignores_keys.then(|| Arc::new(StickyPartitioner) as _),
         };

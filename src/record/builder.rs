@@ -461,7 +461,7 @@ mod tests {
             builder.build()
         };
         assert!(build(None).is_ok());
-        assert!(matches!(build(Some(1)), Err(Error::InvalidConfig { value, .. }) if value == "1"));
+        assert!(matches!(build(Some(1)), Err(Error::InvalidConfig { value, .. }) if value == "none"));
     }
 
     #[test]

@@ -96,20 +96,28 @@ impl Compression {
 
     /// Refuses a level that the codec does not have, by the name of Kafka's setting for it.
     pub(crate) fn check_level(self, level: i32) -> Result<(), Error> {
-        let (setting, is_known, reason) = match self {
-            Compression::Gzip => {
-                ("compression.gzip.level", matches!(level, -1 | 1..=9), "must be -1 or 1 to 9")
+        let (setting, value) = match self {
+            Compression::Gzip => ("compression.gzip.level", level.to_string()),
+            Compression::Zstd => ("compression.zstd.level", level.to_string()),
+            Compression::Lz4 | Compression::Snappy | Compression::None => {
+                ("compression.type", self.name().to_owned())
             }
-            Compression::Zstd => {
-                ("compression.zstd.level", ZSTD_LEVELS.contains(&level), "must be -131072 to 22")
-            }
-            Compression::Lz4 => ("compression.lz4.level", false, "this lz4 has no levels"),
-            Compression::Snappy => ("compression.snappy.level", false, "snappy has no levels"),
-            Compression::None => ("compression.none.level", false, "no codec, so no levels"),
         };
-        let refusal =
-            || Error::InvalidConfig { setting, value: level.to_string(), reason: reason.to_owned() };
-        if is_known { Ok(()) } else { Err(refusal()) }
+        let refuse = |reason: &str| Error::InvalidConfig { setting, value, reason: reason.to_owned() };
+        self.has_level(level).map_err(refuse)
+    }
+
+    /// Whether the codec has this level, or what is allowed.
+    fn has_level(self, level: i32) -> Result<(), &'static str> {
+        match self {
+            Compression::Gzip if matches!(level, -1 | 1..=9) => Ok(()),
+            Compression::Gzip => Err("must be -1 or 1 to 9"),
+            Compression::Zstd if ZSTD_LEVELS.contains(&level) => Ok(()),
+            Compression::Zstd => Err("must be -131072 to 22"),
+            Compression::Lz4 | Compression::Snappy | Compression::None => {
+                Err("has no levels, and one was given")
+            }
+        }
     }
 
     /// Compresses `input` to the front of `room`, and gives how many bytes that took.
@@ -291,9 +299,10 @@ mod tests {
             let text = format!("invalid value {level} for compression.zstd.level: must be -131072 to 22");
             refused(Compression::Zstd, level, &text);
         }
-        refused(Compression::Lz4, 9, "invalid value 9 for compression.lz4.level: this lz4 has no levels");
-        for codec in [Compression::None, Compression::Snappy] {
-            assert!(matches!(codec.check_level(1), Err(Error::InvalidConfig { .. })));
+        for codec in [Compression::None, Compression::Snappy, Compression::Lz4] {
+            let text =
+                format!("invalid value {codec} for compression.type: has no levels, and one was given");
+            refused(codec, 1, &text);
         }
     }
 
