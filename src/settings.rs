@@ -175,6 +175,12 @@ pub(crate) fn whole<N: FromStr + PartialOrd + Display>(
     number.ok_or_else(|| format!("must be a whole number from {} to {}", range.start(), range.end()))
 }
 
+/// A whole number that is `minimum` or more, and has no limit that anybody meets.
+pub(crate) fn count(value: &str, minimum: usize) -> Result<usize, String> {
+    let count = value.parse().ok().filter(|&count| count >= minimum);
+    count.ok_or_else(|| format!("must be a whole number, {minimum} or more"))
+}
+
 /// A number within `range`, with or without a fraction.
 #[allow(dead_code, reason = "a kind of value that no config has yet")]
 pub(crate) fn double(value: &str, range: RangeInclusive<f64>) -> Result<f64, String> {
@@ -183,15 +189,15 @@ pub(crate) fn double(value: &str, range: RangeInclusive<f64>) -> Result<f64, Str
 }
 
 /// A time of `minimum` milliseconds or more.
-pub(crate) fn millis(value: &str, minimum: i64) -> Result<Duration, String> {
-    let number = value.parse::<i64>().ok().filter(|&number| number >= minimum);
+pub(crate) fn millis(value: &str, minimum: u32) -> Result<Duration, String> {
+    let number = value.parse::<i64>().ok().filter(|&number| number >= i64::from(minimum));
     let number = number.and_then(|number| u64::try_from(number).ok());
     let refuse = || format!("must be a whole number of milliseconds from {minimum} to {}", i64::MAX);
     number.map(Duration::from_millis).ok_or_else(refuse)
 }
 
 /// As [`millis`], but `none`, which is -1 or the largest number, is how Kafka says that there is no such limit.
-pub(crate) fn millis_or(value: &str, minimum: i64, none: i64) -> Result<Option<Duration>, String> {
+pub(crate) fn millis_or(value: &str, minimum: u32, none: i64) -> Result<Option<Duration>, String> {
     if value.parse() == Ok(none) {
         return Ok(None);
     }

@@ -259,7 +259,8 @@ impl BrokerConfig {
             return refuse("checkpoint_bytes", "0".to_owned(), "must be 1 or more");
         }
         if !(1..=PARTITIONS_MAX).contains(&self.num_partitions) {
-            return refuse("num.partitions", self.num_partitions.to_string(), "must be 1 to 10000");
+            let reason = format!("must be 1 to {PARTITIONS_MAX}");
+            return refuse("num.partitions", self.num_partitions.to_string(), &reason);
         }
         if self.checkpoint_interval.is_zero() {
             return refuse("checkpoint_interval", "0 ms".to_owned(), "must be more than nothing");

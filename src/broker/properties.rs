@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::config::BrokerConfig;
 use crate::error::Result;
 use crate::settings::{Setting, Settings, boolean, millis, millis_text, whole};
+use crate::topic::PARTITIONS_MAX;
 
 /// The default of a topic's setting, by its broker-wide name.
 macro_rules! topic_default {
@@ -42,7 +43,9 @@ static SETTINGS: Settings<BrokerConfig> = Settings {
         Setting {
             name: "num.partitions",
             read: |config| Some(config.num_partitions.to_string()),
-            write: |config, value| whole(value, 0..=u32::MAX).map(|count| config.num_partitions = count),
+            write: |config, value| {
+                whole(value, 1..=PARTITIONS_MAX).map(|count| config.num_partitions = count)
+            },
         },
         Setting {
             name: "delete.topic.enable",
@@ -206,8 +209,8 @@ impl BrokerConfig {
     /// # Errors
     ///
     /// [`Error::UnknownSetting`](crate::Error::UnknownSetting) for a name that is nobody's;
-    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for a text that is no such value. Bounds are checked when the
-    /// broker is opened.
+    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for a text that is no such value. Values are
+    /// checked against each other when the broker is opened.
     ///
     /// # Examples
     ///

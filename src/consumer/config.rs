@@ -5,7 +5,10 @@ use std::time::Duration;
 use super::isolation::IsolationLevel;
 use super::offset_reset::AutoOffsetReset;
 use crate::error::{Error, Result};
-use crate::settings::{Setting, Settings, boolean, choice, choice_text, millis, millis_text, whole};
+use crate::settings::{Setting, Settings, boolean, choice, choice_text, count, millis, millis_text};
+
+/// The least that `max.poll.records` may be.
+const POLL_RECORDS_MIN: usize = 1;
 
 /// What each means stands at the setters of [`ConsumerBuilder`](super::ConsumerBuilder).
 #[derive(Debug, Clone)]
@@ -40,8 +43,9 @@ impl ConsumerConfig {
         let refuse = |setting, value: usize, reason: String| {
             Err(Error::InvalidConfig { setting, value: value.to_string(), reason })
         };
-        if self.max_poll_records == 0 {
-            return refuse("max.poll.records", 0, "must be 1 or more".to_owned());
+        if self.max_poll_records < POLL_RECORDS_MIN {
+            let reason = format!("must be {POLL_RECORDS_MIN} or more");
+            return refuse("max.poll.records", self.max_poll_records, reason);
         }
         let (least, most) = (self.fetch_min_bytes, self.fetch_max_bytes);
         // One batch always comes, so one byte can always be waited for.
@@ -71,17 +75,19 @@ pub(super) static SETTINGS: Settings<ConsumerConfig> = Settings {
         Setting {
             name: "max.poll.records",
             read: |config| Some(config.max_poll_records.to_string()),
-            write: |config, value| whole(value, 1..=usize::MAX).map(|count| config.max_poll_records = count),
+            write: |config, value| {
+                count(value, POLL_RECORDS_MIN).map(|count| config.max_poll_records = count)
+            },
         },
         Setting {
             name: "fetch.min.bytes",
             read: |config| Some(config.fetch_min_bytes.to_string()),
-            write: |config, value| whole(value, 0..=usize::MAX).map(|bytes| config.fetch_min_bytes = bytes),
+            write: |config, value| count(value, 0).map(|bytes| config.fetch_min_bytes = bytes),
         },
         Setting {
             name: "fetch.max.bytes",
             read: |config| Some(config.fetch_max_bytes.to_string()),
-            write: |config, value| whole(value, 0..=usize::MAX).map(|bytes| config.fetch_max_bytes = bytes),
+            write: |config, value| count(value, 0).map(|bytes| config.fetch_max_bytes = bytes),
         },
         Setting {
             name: "fetch.max.wait.ms",
@@ -91,9 +97,7 @@ pub(super) static SETTINGS: Settings<ConsumerConfig> = Settings {
         Setting {
             name: "max.partition.fetch.bytes",
             read: |config| Some(config.max_partition_fetch_bytes.to_string()),
-            write: |config, value| {
-                whole(value, 0..=usize::MAX).map(|bytes| config.max_partition_fetch_bytes = bytes)
-            },
+            write: |config, value| count(value, 0).map(|bytes| config.max_partition_fetch_bytes = bytes),
         },
         Setting {
             name: "check.crcs",

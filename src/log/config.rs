@@ -5,18 +5,26 @@
 //! `properties.rs`.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::topic_compression::TopicCompression;
 use crate::error::{Error, Result};
 use crate::record::{Compression, TimestampType};
 
-/// The smallest `segment.bytes` that is accepted.
-const SEGMENT_BYTES_MIN: u32 = 1 << 10;
-/// The largest `segment.bytes`: positions in a segment are 31 bits.
-const SEGMENT_BYTES_MAX: u32 = i32::MAX.unsigned_abs();
-/// Two time index entries, one of which is kept for the roll.
-const INDEX_BYTES_MIN: u32 = 24;
+/// What a segment cannot pass: positions in it are 31 bits.
+const BYTES_MAX: u32 = i32::MAX.unsigned_abs();
+/// What `segment.bytes` may be.
+pub(super) const SEGMENT_BYTES: RangeInclusive<u32> = 1 << 10..=BYTES_MAX;
+/// What `segment.index.bytes` may be; at least two time index entries, one of which is kept for the roll.
+pub(super) const INDEX_BYTES: RangeInclusive<u32> = 24..=BYTES_MAX;
+/// What `index.interval.bytes` and `max.message.bytes` may be.
+pub(super) const ANY_BYTES: RangeInclusive<u32> = 0..=BYTES_MAX;
+/// What `flush.messages` may be.
+pub(super) const FLUSH_MESSAGES: RangeInclusive<u64> = 1..=i64::MAX.unsigned_abs();
+/// The shortest `segment.ms`.
+pub(super) const SEGMENT_AGE_MS_MIN: u32 = 1;
 
 /// How a topic's partitions store what they are given. Kafka's topic settings, with the defaults of Kafka 4.
 ///
@@ -246,21 +254,16 @@ impl TopicConfig {
 
     /// Refuses values outside their bounds.
     pub(crate) fn validate(&self) -> Result<()> {
-        check("segment.bytes", self.segment_bytes, SEGMENT_BYTES_MIN, SEGMENT_BYTES_MAX)?;
-        check("segment.index.bytes", self.segment_index_bytes, INDEX_BYTES_MIN, SEGMENT_BYTES_MAX)?;
-        check("index.interval.bytes", self.index_interval_bytes, 0, SEGMENT_BYTES_MAX)?;
-        check("max.message.bytes", self.max_message_bytes, 0, SEGMENT_BYTES_MAX)?;
-        check_millis("segment.ms", self.segment_age, 1)?;
+        check("segment.bytes", self.segment_bytes, SEGMENT_BYTES)?;
+        check("segment.index.bytes", self.segment_index_bytes, INDEX_BYTES)?;
+        check("index.interval.bytes", self.index_interval_bytes, ANY_BYTES)?;
+        check("max.message.bytes", self.max_message_bytes, ANY_BYTES)?;
+        check_millis("segment.ms", self.segment_age, SEGMENT_AGE_MS_MIN)?;
         check_millis("segment.jitter.ms", self.segment_jitter, 0)?;
         check_millis("message.timestamp.before.max.ms", self.timestamp_before_max.unwrap_or_default(), 0)?;
         check_millis("message.timestamp.after.max.ms", self.timestamp_after_max.unwrap_or_default(), 0)?;
         check_millis("flush.ms", self.flush_interval.unwrap_or_default(), 0)?;
-        if let Some(count) = self.flush_messages
-            && !(1..=i64::MAX.unsigned_abs()).contains(&count)
-        {
-            let (value, reason) = (count.to_string(), format!("must be 1 to {}", i64::MAX));
-            return Err(Error::InvalidConfig { setting: "flush.messages", value, reason });
-        }
+        check("flush.messages", self.flush_messages.unwrap_or(*FLUSH_MESSAGES.end()), FLUSH_MESSAGES)?;
         Compression::Gzip.check_level(self.gzip_level)?;
         Compression::Zstd.check_level(self.zstd_level)?;
         self.compression.validate()
@@ -276,16 +279,16 @@ impl TopicConfig {
     }
 }
 
-fn check(setting: &'static str, value: u32, minimum: u32, maximum: u32) -> Result<()> {
-    if (minimum..=maximum).contains(&value) {
+fn check<N: PartialOrd + Display>(setting: &'static str, value: N, bounds: RangeInclusive<N>) -> Result<()> {
+    if bounds.contains(&value) {
         return Ok(());
     }
-    let reason = format!("must be {minimum} to {maximum}");
+    let reason = format!("must be {} to {}", bounds.start(), bounds.end());
     Err(Error::InvalidConfig { setting, value: value.to_string(), reason })
 }
 
 /// Durations are whole milliseconds in Kafka's formats, up to `i64::MAX` of them.
-fn check_millis(setting: &'static str, value: Duration, minimum: u64) -> Result<()> {
+fn check_millis(setting: &'static str, value: Duration, minimum: u32) -> Result<()> {
     if value.as_millis() >= u128::from(minimum) && i64::try_from(value.as_millis()).is_ok() {
         return Ok(());
     }

@@ -3,10 +3,10 @@
 //! Invariants: every property reads back as what it was written from; what a topic has of its own is the same before and
 //! after.
 
-use super::config::TopicConfig;
+use super::config::{ANY_BYTES, FLUSH_MESSAGES, INDEX_BYTES, SEGMENT_AGE_MS_MIN, SEGMENT_BYTES, TopicConfig};
 use super::topic_compression::TopicCompression;
 use crate::error::Result;
-use crate::record::TimestampType;
+use crate::record::{Compression, TimestampType};
 use crate::settings::{
     Setting, Settings, boolean, choice, choice_text, millis, millis_or, millis_or_text, millis_text, whole,
 };
@@ -21,12 +21,12 @@ static SETTINGS: Settings<TopicConfig> = Settings {
         Setting {
             name: "segment.bytes",
             read: |config| Some(config.segment_bytes.to_string()),
-            write: |config, value| whole(value, 0..=u32::MAX).map(|bytes| config.segment_bytes = bytes),
+            write: |config, value| whole(value, SEGMENT_BYTES).map(|bytes| config.segment_bytes = bytes),
         },
         Setting {
             name: "segment.ms",
             read: |config| Some(millis_text(config.segment_age)),
-            write: |config, value| millis(value, 0).map(|age| config.segment_age = age),
+            write: |config, value| millis(value, SEGMENT_AGE_MS_MIN).map(|age| config.segment_age = age),
         },
         Setting {
             name: "segment.jitter.ms",
@@ -36,19 +36,17 @@ static SETTINGS: Settings<TopicConfig> = Settings {
         Setting {
             name: "segment.index.bytes",
             read: |config| Some(config.segment_index_bytes.to_string()),
-            write: |config, value| whole(value, 0..=u32::MAX).map(|bytes| config.segment_index_bytes = bytes),
+            write: |config, value| whole(value, INDEX_BYTES).map(|bytes| config.segment_index_bytes = bytes),
         },
         Setting {
             name: "index.interval.bytes",
             read: |config| Some(config.index_interval_bytes.to_string()),
-            write: |config, value| {
-                whole(value, 0..=u32::MAX).map(|bytes| config.index_interval_bytes = bytes)
-            },
+            write: |config, value| whole(value, ANY_BYTES).map(|bytes| config.index_interval_bytes = bytes),
         },
         Setting {
             name: "max.message.bytes",
             read: |config| Some(config.max_message_bytes.to_string()),
-            write: |config, value| whole(value, 0..=u32::MAX).map(|bytes| config.max_message_bytes = bytes),
+            write: |config, value| whole(value, ANY_BYTES).map(|bytes| config.max_message_bytes = bytes),
         },
         Setting {
             name: "compression.type",
@@ -61,15 +59,17 @@ static SETTINGS: Settings<TopicConfig> = Settings {
             name: "compression.gzip.level",
             read: |config| Some(config.gzip_level.to_string()),
             write: |config, value| {
-                let level = whole(value, -1..=9).ok().filter(|&level| level != 0);
-                config.gzip_level = level.ok_or("must be -1 or 1 to 9")?;
+                config.gzip_level = Compression::Gzip.level_from(value)?;
                 Ok(())
             },
         },
         Setting {
             name: "compression.zstd.level",
             read: |config| Some(config.zstd_level.to_string()),
-            write: |config, value| whole(value, -131_072..=22).map(|level| config.zstd_level = level),
+            write: |config, value| {
+                config.zstd_level = Compression::Zstd.level_from(value)?;
+                Ok(())
+            },
         },
         Setting {
             name: "message.timestamp.type",
@@ -98,7 +98,7 @@ static SETTINGS: Settings<TopicConfig> = Settings {
                 Some(config.flush_messages.map_or(UNLIMITED.to_string(), |count| count.to_string()))
             },
             write: |config, value| {
-                whole(value, 0..=UNLIMITED.unsigned_abs())
+                whole(value, FLUSH_MESSAGES)
                     .map(|count| config.flush_messages = (count < UNLIMITED.unsigned_abs()).then_some(count))
             },
         },
@@ -153,8 +153,8 @@ impl TopicConfig {
     /// # Errors
     ///
     /// [`Error::UnknownSetting`](crate::Error::UnknownSetting) for a name that is nobody's;
-    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for a text that is no such value. Bounds are checked when the
-    /// topic is created.
+    /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for a text that is no such value. Values are
+    /// checked against each other when the topic is created.
     ///
     /// # Examples
     ///
@@ -263,7 +263,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::record::Compression;
 
     fn all_set() -> TopicConfig {
         TopicConfig::default()

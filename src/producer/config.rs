@@ -221,14 +221,16 @@ pub(super) static SETTINGS: Settings<ProducerConfig> = Settings {
             name: "compression.gzip.level",
             read: |config| config.level_of(Compression::Gzip, config.gzip_level),
             write: |config, value| {
-                whole(value, i32::MIN..=i32::MAX).map(|level| config.gzip_level = Some(level))
+                config.gzip_level = Some(Compression::Gzip.level_from(value)?);
+                Ok(())
             },
         },
         Setting {
             name: "compression.zstd.level",
             read: |config| config.level_of(Compression::Zstd, config.zstd_level),
             write: |config, value| {
-                whole(value, i32::MIN..=i32::MAX).map(|level| config.zstd_level = Some(level))
+                config.zstd_level = Some(Compression::Zstd.level_from(value)?);
+                Ok(())
             },
         },
         Setting {

@@ -107,6 +107,13 @@ impl Compression {
         self.has_level(level).map_err(refuse)
     }
 
+    /// Reads a level of the codec, or says what is allowed.
+    pub(crate) fn level_from(self, text: &str) -> Result<i32, &'static str> {
+        // Where a text is no number, the reason is that of a number that is no level.
+        let level = text.parse().unwrap_or(i32::MIN);
+        self.has_level(level).map(|()| level)
+    }
+
     /// Whether the codec has this level, or what is allowed.
     fn has_level(self, level: i32) -> Result<(), &'static str> {
         match self {

@@ -15,12 +15,18 @@ type Row = (&'static str, &'static str, &'static str, &'static [&'static str], &
 const MAX: &str = "9223372036854775807";
 
 const TOPIC: &[Row] = &[
-    ("segment.bytes", "1073741824", "log.segment.bytes", &["1024", "2147483647"], &["", "-1", "1.5", "1k"]),
-    ("segment.ms", "604800000", "log.roll.ms", &["1", MAX], &["-1", "1 ms", "9223372036854775808"]),
+    (
+        "segment.bytes",
+        "1073741824",
+        "log.segment.bytes",
+        &["1024", "2147483647"],
+        &["", "1023", "2147483648", "1.5", "1k"],
+    ),
+    ("segment.ms", "604800000", "log.roll.ms", &["1", MAX], &["0", "1 ms", "9223372036854775808"]),
     ("segment.jitter.ms", "0", "log.roll.jitter.ms", &["5", MAX], &["-1", "x"]),
-    ("segment.index.bytes", "10485760", "log.index.size.max.bytes", &["24"], &["-1", "x"]),
-    ("index.interval.bytes", "4096", "log.index.interval.bytes", &["0", "1"], &["-1", "4294967296"]),
-    ("max.message.bytes", "1048588", "message.max.bytes", &["0", "100"], &["-1", "x"]),
+    ("segment.index.bytes", "10485760", "log.index.size.max.bytes", &["24"], &["23", "2147483648"]),
+    ("index.interval.bytes", "4096", "log.index.interval.bytes", &["0", "1"], &["-1", "2147483648"]),
+    ("max.message.bytes", "1048588", "message.max.bytes", &["0", "100"], &["-1", "2147483648"]),
     ("compression.type", "producer", "compression.type", &["uncompressed"], &["none", "Producer", "zip"]),
     ("compression.gzip.level", "-1", "compression.gzip.level", &["1", "9"], &["0", "10", "x"]),
     ("compression.zstd.level", "3", "compression.zstd.level", &["-131072", "22"], &["23", "x"]),
@@ -45,7 +51,7 @@ const TOPIC: &[Row] = &[
         &["0", MAX],
         &["-1", "x"],
     ),
-    ("flush.messages", MAX, "log.flush.interval.messages", &["1", "1000"], &["-1", "x"]),
+    ("flush.messages", MAX, "log.flush.interval.messages", &["1", "1000"], &["0", "x"]),
     ("flush.ms", MAX, "log.flush.interval.ms", &["0", "1000"], &["-1", "x"]),
     ("preallocate", "false", "log.preallocate", &["true"], &["yes", "1", ""]),
 ];
@@ -53,7 +59,7 @@ const TOPIC: &[Row] = &[
 /// The settings of a broker that are not its topics'; where a default is not Kafka's, the type says so.
 const BROKER: &[(&str, &str, &[&str], &[&str])] = &[
     ("auto.create.topics.enable", "false", &["true"], &["on"]),
-    ("num.partitions", "1", &["7"], &["-1", "x"]),
+    ("num.partitions", "1", &["7", "10000"], &["0", "10001"]),
     ("delete.topic.enable", "true", &["false"], &["on"]),
     ("log.flush.offset.checkpoint.interval.ms", "60000", &["1"], &["-1", "0", "x"]),
 ];
@@ -108,6 +114,24 @@ fn every_broker_property_has_its_default_and_reads_back() {
             check_refused(BrokerConfig::from_properties([(name, value)]), name, value);
         }
     }
+}
+
+#[test]
+fn a_bound_is_told_as_it_is() {
+    let told = |result: Result<TopicConfig, Error>| result.unwrap_err().to_string();
+    let bounds = [
+        ("segment.bytes", "5", "must be a whole number from 1024 to 2147483647"),
+        ("flush.messages", "0", "must be a whole number from 1 to 9223372036854775807"),
+        ("segment.ms", "0", "must be a whole number of milliseconds from 1 to 9223372036854775807"),
+        ("compression.gzip.level", "10", "must be -1 or 1 to 9"),
+        ("compression.zstd.level", "23", "must be -131072 to 22"),
+    ];
+    for (name, value, reason) in bounds {
+        let text = format!("invalid value {value} for {name}: {reason}");
+        assert_eq!(told(TopicConfig::from_properties([(name, value)])), text);
+    }
+    let error = BrokerConfig::from_properties([("num.partitions", "10001")]).unwrap_err();
+    assert!(error.to_string().ends_with("must be a whole number from 1 to 10000"), "{error}");
 }
 
 #[test]

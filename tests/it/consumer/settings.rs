@@ -72,6 +72,8 @@ fn what_cannot_be_is_refused_by_kafkas_name() {
     let broker = Broker::in_memory().unwrap();
     let told = refusal(broker.consumer().max_poll_records(0).build().unwrap_err());
     assert_eq!(told, ("max.poll.records", "0".to_owned(), "must be 1 or more".to_owned()));
+    let told = refusal(broker.consumer().properties([("max.poll.records", "0")]).unwrap_err());
+    assert_eq!(told.2, "must be a whole number, 1 or more");
     let contradiction = broker.consumer().fetch_min_bytes(11).fetch_max_bytes(10);
     let told = refusal(contradiction.build().unwrap_err());
     assert_eq!(told, ("fetch.min.bytes", "11".to_owned(), "must be at most fetch.max.bytes, 10".to_owned()));
