@@ -84,7 +84,7 @@ pub enum Error {
     },
 
     /// The topic has no partition of this number.
-    #[error("topic {topic} has {count} partitions, so there is no partition {partition}")]
+    #[error("topic {topic} has no partition {partition}: its partition count is {count}")]
     UnknownPartition {
         /// The topic's name.
         topic: String,
@@ -106,7 +106,7 @@ pub enum Error {
     },
 
     /// A topic's partitions can only become more: records would have to move to another one, or be lost.
-    #[error("topic {topic} has {current} partitions: {requested} are not more")]
+    #[error("the partition count of topic {topic} cannot go from {current} to {requested}: it can only grow")]
     PartitionsNotAdded {
         /// The topic's name.
         topic: String,
@@ -202,7 +202,8 @@ pub enum Error {
     },
 
     /// A record's timestamp lies too far from the time of its append.
-    #[error("timestamp {timestamp} is farther from the append, at {now}, than {setting}, {} ms", .limit.as_millis())]
+    #[error("timestamp {timestamp} lies {} the append, at {now}, by more than {setting}, {} ms",
+        if .timestamp < .now { "before" } else { "after" }, .limit.as_millis())]
     TimestampOutOfBounds {
         /// The record's timestamp.
         timestamp: Timestamp,

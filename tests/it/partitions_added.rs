@@ -57,6 +57,8 @@ fn only_more_partitions_can_be_asked_for() {
         let is_right = matches!(&error, Error::PartitionsNotAdded { topic, current: 3, requested }
             if topic == "t" && *requested == total);
         assert!(is_right && error.kafka_code() == Some(37), "{error}");
+        let told = format!("the partition count of topic t cannot go from 3 to {total}: it can only grow");
+        assert_eq!(error.to_string(), told);
     }
     for total in [0, 10_001, u32::MAX] {
         let error = broker.admin().create_partitions("t", total).unwrap_err();

@@ -64,8 +64,9 @@ fn an_append_with_one_record_too_far_off_is_refused_whole() {
         ] {
             for result in append_each(&partition, times) {
                 let error = result.unwrap_err();
+                let side = if wrong < START { "before" } else { "after" };
                 let told = format!(
-                    "timestamp {wrong} is farther from the append, at {START}, than {setting}, {limit} ms"
+                    "timestamp {wrong} lies {side} the append, at {START}, by more than {setting}, {limit} ms"
                 );
                 assert_eq!((error.to_string(), error.kafka_code()), (told, Some(32)));
             }

@@ -139,6 +139,8 @@ fn unknown_topics_and_partitions_are_named() {
         let is_right = matches!(&error, Error::UnknownPartition { topic, partition, count: 2 }
             if topic == "t" && *partition == number);
         assert!(is_right, "{error}");
+        let told = format!("topic t has no partition {number}: its partition count is 2");
+        assert_eq!(error.to_string(), told);
     }
     assert_eq!(topic.partitions().filter(Result::is_ok).count(), 2);
 }
