@@ -181,13 +181,6 @@ pub(crate) fn count(value: &str, minimum: usize) -> Result<usize, String> {
     count.ok_or_else(|| format!("must be a whole number, {minimum} or more"))
 }
 
-/// A number within `range`, with or without a fraction.
-#[allow(dead_code, reason = "a kind of value that no config has yet")]
-pub(crate) fn double(value: &str, range: RangeInclusive<f64>) -> Result<f64, String> {
-    let number = value.parse().ok().filter(|number| range.contains(number));
-    number.ok_or_else(|| format!("must be a number from {} to {}", range.start(), range.end()))
-}
-
 /// A time of `minimum` milliseconds or more.
 pub(crate) fn millis(value: &str, minimum: u32) -> Result<Duration, String> {
     let number = value.parse::<i64>().ok().filter(|&number| number >= i64::from(minimum));
@@ -235,12 +228,6 @@ pub(crate) fn choice<T: Clone>(value: &str, choices: &[(&str, T)]) -> Result<T, 
 /// The name of one of several values; `None` where it is not among them.
 pub(crate) fn choice_text<T: PartialEq>(value: &T, choices: &[(&str, T)]) -> Option<String> {
     choices.iter().find(|(_, choice)| choice == value).map(|(name, _)| (*name).to_owned())
-}
-
-/// The parts of a list, which commas divide.
-#[allow(dead_code, reason = "a kind of value that no config has yet")]
-pub(crate) fn list(value: &str) -> impl Iterator<Item = &str> {
-    value.split(',').map(str::trim).filter(|part| !part.is_empty())
 }
 
 #[cfg(test)]
@@ -343,14 +330,11 @@ mod tests {
     }
 
     #[test]
-    fn numbers_choices_and_lists_read_from_text() {
-        assert_eq!(double("0.5", 0.0..=1.0), Ok(0.5));
-        assert_eq!(double("NaN", 0.0..=1.0), Err("must be a number from 0 to 1".to_owned()));
+    fn choices_read_from_text() {
         let choices = [("none", 0), ("gzip", 1)];
         assert_eq!(choice("gzip", &choices), Ok(1));
         assert_eq!(choice("zip", &choices), Err("must be one of none, gzip".to_owned()));
         assert_eq!((choice_text(&1, &choices), choice_text(&2, &choices)), (Some("gzip".to_owned()), None));
-        assert!(list(" a, ,b ").eq(["a", "b"]));
         assert_eq!(millis_text(Duration::MAX), i64::MAX.to_string());
     }
 
