@@ -1,0 +1,108 @@
+//! The order of things: trust or check, repair, settle the epochs, and make a log of it.
+
+use super::partition::{Partition, Segments, find_segments};
+use crate::error::Result;
+use crate::log::config::TopicConfig;
+use crate::log::log_dir::LogDir;
+use crate::log::metadata_file;
+use crate::log::partition_log::{Log, Opened};
+use crate::log::report::PartitionRecovery;
+use crate::offset::{Offset, TopicPartition};
+use crate::sync::Arc;
+use crate::uuid::Uuid;
+
+/// Opens the partition `name` of the topic with this id; `report` tells what was found and done, also where this fails.
+///
+/// # Errors
+///
+/// [`Error::Damaged`] where acknowledged records are damaged or missing, [`Error::InvalidFile`] where the directory
+/// belongs to another topic or holds unfinished work of Kafka's cleaner, [`Error::Io`].
+pub(crate) fn open(
+    dir: &Arc<LogDir>,
+    name: &TopicPartition,
+    topic_id: Uuid,
+    config: &TopicConfig,
+    report: &mut PartitionRecovery,
+) -> Result<Arc<Log>> {
+    let path = dir.partition_path(name);
+    let storage = dir.storage();
+    let found = find_segments(storage, &path)?;
+    if metadata_file::check(storage, &path, topic_id)? {
+        report.mended_files.push(path.join(metadata_file::FILE_NAME));
+    }
+    let (slot, slot_offset) = dir.slots.slot(topic_id, name.partition());
+    let partition = Partition { dir, path: &path, name, config, found, slot_offset };
+    partition.check_start()?;
+    let trusted = if dir.was_clean() { partition.trust(report)? } else { None };
+    let is_trusted = trusted.is_some();
+    let segments = match trusted {
+        Some(segments) => segments,
+        None => partition.check(report)?,
+    };
+    let epoch = partition.settle_epochs(&segments, report)?;
+    let end = segments.active.end().offset;
+    report.end_offset = end;
+    if !is_trusted && let Err(error) = slot.write(end) {
+        log::warn!("{name}: cannot note the durable offset {end}: {error}");
+    }
+    let first_base = segments.sealed.first().unwrap_or(&segments.active).base();
+    let start = dir.log_start(name).map_or(first_base, |start| start.max(first_base).min(end));
+    let unsaved_bytes = segments.unsaved_bytes;
+    let Segments { sealed, active, index, prepared, .. } = segments;
+    let opened = Opened { sealed, active, index, prepared, start, epoch, unsaved_bytes, slot };
+    let log = Log::new(dir, name.clone(), config.clone(), opened);
+    if unsaved_bytes > 0 || report.rebuilt_indexes > 0 {
+        log.request_checkpoint(std::time::Duration::ZERO);
+    }
+    Ok(log)
+}
+
+impl Partition<'_> {
+    /// After a clean close: everything is as the files say, and only the end is looked for. `None`: they contradict the
+    /// close, and must be checked.
+    fn trust(&self, report: &mut PartitionRecovery) -> Result<Option<Segments>> {
+        let Some((last, older)) = self.found.split_last() else { return Ok(None) };
+        let active = self.open_segment(last);
+        let (end, bad) = active.find_end()?;
+        if bad.is_some() || self.slot_offset.is_some_and(|durable| end.offset < durable) {
+            return Ok(None);
+        }
+        let sealed = self.trust_sealed(older, last.base, report);
+        active.end_at(end);
+        let index =
+            if last.has_indexes || end.position == 0 { None } else { self.remake_index(&active, report)? };
+        Ok(Some(Segments { sealed, active: Arc::new(active), index, prepared: last.bytes, unsaved_bytes: 0 }))
+    }
+
+    /// After anything but a clean close: every batch from the recovery point on is looked at.
+    fn check(&self, report: &mut PartitionRecovery) -> Result<Segments> {
+        let recovery_point = self.dir.recovery_point(self.name);
+        let known = self.slot_offset.max(recovery_point).unwrap_or(Offset::ZERO);
+        if self.found.is_empty() {
+            return self.begin_anew(known);
+        }
+        let mut checked = self.check_from(recovery_point.unwrap_or(Offset::ZERO), report)?;
+        let mut durable = known;
+        if let Some(point) = recovery_point
+            && point > checked.end
+            && checked.stop.is_none()
+        {
+            // The log simply ends before it, so it cannot be right, and what it vouched for is looked at as well.
+            report.ignored_recovery_point = Some(point);
+            checked = self.check_from(Offset::ZERO, report)?;
+            durable = self.slot_offset.unwrap_or(Offset::ZERO);
+        }
+        if checked.end < durable {
+            let source = checked.stop.map(|stop| Box::new(stop.reason));
+            return Err(self.damaged(checked.end, durable, source));
+        }
+        // Whether or not there is a tail to cut: a power cut may have taken one without a trace. And before it is cut, because
+        // then nothing tells the next open that there was one.
+        self.begin_epoch(&checked, report)?;
+        let is_cut = checked.stop.is_some();
+        if let Some(stop) = checked.stop.take() {
+            report.cut = Some(self.cut(&checked, stop)?);
+        }
+        self.secure(checked, durable, is_cut)
+    }
+}
