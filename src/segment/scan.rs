@@ -73,6 +73,11 @@ impl<'a> Scan<'a> {
         self
     }
 
+    /// Expects the next batch to begin here, where that is known better than when the walk began.
+    pub(crate) fn expect(&mut self, offset: Offset) {
+        self.expected = offset;
+    }
+
     /// Checks each batch's CRC.
     pub(crate) fn with_crcs(mut self) -> Scan<'a> {
         self.crcs = true;

@@ -57,6 +57,7 @@ impl LogSegment {
                 let nothing = SegmentEnd { position: 0, offset: self.base };
                 return self.walk(nothing, interval_bytes);
             };
+            scan.expect(first.base_offset());
             let before = SegmentEnd { position: start, offset: first.base_offset() };
             match self.largest_since(writer.last_time(), before) {
                 Ok(largest) => writer.set_largest(largest),
@@ -95,10 +96,9 @@ impl LogSegment {
             |start: u64| Scan::new(&self.log, self.base, start.min(end)..end, self.base).dense().with_crcs();
         let mut scan = dense(place.position);
         let first = scan.next_header();
-        if place.position > 0
-            && !first.is_ok_and(|first| first.is_some_and(|first| self.is_at(place, &first)))
-        {
-            scan = dense(0);
+        match first {
+            Ok(Some(first)) if self.is_at(place, &first) => scan.expect(first.base_offset()),
+            Ok(_) | Err(_) => scan = dense(0),
         }
         let bad = loop {
             match scan.next() {
