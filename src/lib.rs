@@ -32,7 +32,7 @@
 //!
 //! | to | look at |
 //! |---|---|
-//! | open, close, find out what recovery did | [`Broker`], [`BrokerBuilder`], [`BrokerConfig`], [`RecoveryReport`] with its [`PartitionRecovery`]s |
+//! | open, close, find out what recovery did | [`Broker`], [`BrokerBuilder`], [`BrokerConfig`], [`RecoveryMode`], [`RecoveryReport`] with its [`PartitionRecovery`]s |
 //! | see what it has done | [`Metrics`], [`TopicMetrics`] with its [`PartitionMetrics`] |
 //! | create, list, describe, alter, extend and delete topics | [`Admin`], [`NewTopic`], [`TopicConfig`], [`TopicCompression`], [`TopicDescription`] |
 //! | send records | [`Producer`], [`ProducerBuilder`] with [`Acks`] and [`Compression`], [`Record`]; [`Delivery`] with its [`RecordMetadata`] |
@@ -141,7 +141,7 @@ pub use consumer::{
     Records, RecordsIter,
 };
 pub use error::{Corruption, Error, Result};
-pub use log::{Cut, PartitionRecovery, TopicCompression, TopicConfig};
+pub use log::{Cut, Lost, PartitionRecovery, RecoveryMode, TopicCompression, TopicConfig};
 pub use metrics::{Metrics, PartitionMetrics, TopicMetrics};
 pub use offset::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicPartition};
 pub use producer::{Acks, Delivery, Producer, ProducerBuilder, RecordMetadata};

@@ -9,7 +9,7 @@ use super::report::RecoveryReport;
 use super::shared::Shared;
 use crate::clock::{Clock, SystemClock};
 use crate::error::{Chain, Error, Result};
-use crate::log::{LogDirConfig, LogDirParts, LogDirs};
+use crate::log::{LogDirConfig, LogDirParts, LogDirs, RecoveryMode};
 use crate::storage::{Access, DiskStorage, MemoryStorage, OpenFiles, Storage};
 use crate::sync::{Arc, Mutex};
 use crate::topic::Catalog;
@@ -37,6 +37,7 @@ pub struct BrokerBuilder {
     log_dirs: Vec<PathBuf>,
     is_in_memory: bool,
     config: BrokerConfig,
+    recovery: RecoveryMode,
     clock: Option<Arc<dyn Clock>>,
     storage: Option<Arc<dyn Storage>>,
 }
@@ -108,6 +109,13 @@ impl BrokerBuilder {
         self
     }
 
+    /// What the open may do about damage. The default repairs what a crash leaves, and takes damaged partitions offline.
+    #[must_use]
+    pub fn recovery(mut self, mode: RecoveryMode) -> BrokerBuilder {
+        self.recovery = mode;
+        self
+    }
+
     /// Takes the time from this clock. On a [`ManualClock`](crate::ManualClock) there are no background threads.
     #[must_use]
     pub fn clock(mut self, clock: impl Clock) -> BrokerBuilder {
@@ -136,7 +144,7 @@ impl BrokerBuilder {
     /// first;
     /// [`Error::CodecDisabled`] where topics are to be stored in a codec that is not built in;
     /// [`Error::NotADirectory`]; [`Error::Locked`] where another broker holds the directory;
-    /// [`Error::UnsupportedVersion`] for data of a newer version; [`Error::InvalidFile`] for a `meta.properties` that makes no
+    /// [`Error::RecoveryRefused`] in [`RecoveryMode::Strict`]; [`Error::UnsupportedVersion`] for data of a newer version; [`Error::InvalidFile`] for a `meta.properties` that makes no
     /// sense; [`Error::PartitionOffline`] or [`Error::Damaged`] where the catalog of topics itself is damaged;
     /// [`Error::Io`].
     pub fn open(self) -> Result<Broker> {
@@ -152,6 +160,7 @@ impl BrokerBuilder {
             checkpoint_interval: config.checkpoint_interval,
             checkpoint_bytes: config.checkpoint_bytes,
             sealed_access: if config.map_sealed_segments { Access::Map } else { Access::Read },
+            recovery: self.recovery,
             topic_defaults: config.topic_defaults.clone(),
         };
         let parts = LogDirParts {
@@ -162,6 +171,12 @@ impl BrokerBuilder {
             random: Arc::new(Mutex::new(random)),
         };
         let dirs = Arc::new(LogDirs::open(&paths, config.allow_offline_dirs, &parts)?);
+        let ignored = dirs.online().iter().flat_map(|dir| dir.ignored_files());
+        if self.recovery == RecoveryMode::Strict
+            && let Some(source) = ignored.clone().next()
+        {
+            return Err(Error::RecoveryRefused { source: Arc::clone(source) });
+        }
         let (catalog, found) = Catalog::open(&dirs)?;
         let offline = dirs.offline().iter().map(|dir| (dir.path.clone(), Arc::clone(&dir.error)));
         let ignored = dirs.online().iter().flat_map(|dir| dir.ignored_files());

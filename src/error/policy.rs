@@ -53,10 +53,11 @@ impl Error {
             | Error::InvalidRecords { .. }
             | Error::Corrupt { .. }
             | Error::InvalidFile { .. }
-            | Error::Damaged { .. } => true,
-            Error::PartitionOffline { source, .. } | Error::DeliveryFailed { source, .. } => {
-                source.is_corruption()
-            }
+            | Error::Damaged { .. }
+            | Error::RecordsLost { .. } => true,
+            Error::PartitionOffline { source, .. }
+            | Error::DeliveryFailed { source, .. }
+            | Error::RecoveryRefused { source } => source.is_corruption(),
             Error::Fetch { source, .. } => source.is_corruption(),
             _ => false,
         }
@@ -87,7 +88,10 @@ impl Error {
         Some(match self {
             Error::Fetch { source, .. } => return source.kafka_code(),
             Error::OffsetOutOfRange { .. } | Error::InvalidOffset { .. } => 1,
-            Error::Corrupt { .. } | Error::InvalidBatch { .. } | Error::InvalidRecords { .. } => 2,
+            Error::Corrupt { .. }
+            | Error::InvalidBatch { .. }
+            | Error::InvalidRecords { .. }
+            | Error::RecordsLost { .. } => 2,
             Error::UnknownTopic { .. } | Error::UnknownPartition { .. } => 3,
             Error::BufferFull { .. } | Error::DeliveryTimeout { .. } | Error::TimedOut { .. } => 7,
             Error::BatchTooLarge { .. } | Error::RecordTooLarge { .. } => 10,
@@ -101,6 +105,7 @@ impl Error {
             | Error::PartitionsNotAdded { .. } => 37,
             Error::InvalidConfig { .. } | Error::UnknownSetting { .. } => 40,
             Error::Damaged { .. }
+            | Error::RecoveryRefused { .. }
             | Error::PartitionOffline { .. }
             | Error::Poisoned { .. }
             | Error::Io { .. } => 56,

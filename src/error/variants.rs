@@ -1,6 +1,7 @@
 //! Every way in which an operation can fail.
 
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -454,6 +455,26 @@ pub enum Error {
         /// What was found there; nothing, where the file simply ends.
         #[source]
         source: Option<Box<Error>>,
+    },
+
+    /// Records that were damaged and could not be saved ([`RecoveryMode::Salvage`](crate::RecoveryMode::Salvage)) would have been next. A
+    /// reader that can do without them goes on at `offsets.end`.
+    #[error("{topic}-{partition}: offsets {}..{} are lost", .offsets.start, .offsets.end)]
+    RecordsLost {
+        /// The topic's name.
+        topic: String,
+        /// The partition's number.
+        partition: PartitionId,
+        /// The offsets that no record has any more.
+        offsets: Range<Offset>,
+    },
+
+    /// An open in [`RecoveryMode::Strict`](crate::RecoveryMode::Strict) found more than what a crash leaves.
+    #[error("refused to open what is damaged: recovery is strict")]
+    RecoveryRefused {
+        /// What was found.
+        #[source]
+        source: Arc<Error>,
     },
 
     /// The partition could not be opened and serves nothing.

@@ -16,6 +16,7 @@ use super::config::TopicConfig;
 use super::due::{Checkpointed, DueCheckpoints};
 use super::durable_slots::{self, DurableSlots};
 use super::meta_properties::{self, Meta};
+use super::recovery_mode::RecoveryMode;
 use crate::clock::{Clock, Timers};
 use crate::error::{Chain, Error, Result};
 use crate::offset::{Offset, TopicPartition};
@@ -37,6 +38,8 @@ pub(crate) struct LogDirConfig {
     pub(crate) checkpoint_bytes: u64,
     /// How sealed segments are read.
     pub(crate) sealed_access: Access,
+    /// What may be done about what an open finds.
+    pub(crate) recovery: RecoveryMode,
     /// The settings of every topic, as far as it has none of its own.
     pub(crate) topic_defaults: TopicConfig,
 }
@@ -76,7 +79,7 @@ pub(crate) struct LogDir {
     /// close.
     is_over: Mutex<bool>,
     /// Files that could not be understood, and were taken for empty.
-    ignored: Vec<Error>,
+    ignored: Vec<Arc<Error>>,
     lock: Mutex<Option<StorageLock>>,
 }
 
@@ -133,7 +136,7 @@ impl LogDir {
             Ok(offsets) => Ok(offsets.unwrap_or_default()),
             // A checkpoint only says where to begin: without one, everything is looked at.
             Err(error) if error.is_corruption() => {
-                ignored.push(error);
+                ignored.push(Arc::new(error));
                 Ok(OffsetsByPartition::new())
             }
             Err(error) => Err(error),
@@ -196,7 +199,7 @@ impl LogDir {
     }
 
     /// Checkpoint files that could not be understood when the directory was opened.
-    pub(crate) fn ignored_files(&self) -> &[Error] {
+    pub(crate) fn ignored_files(&self) -> &[Arc<Error>] {
         &self.ignored
     }
 
@@ -378,6 +381,7 @@ mod tests {
             checkpoint_interval: Duration::from_secs(60),
             checkpoint_bytes: 1 << 20,
             sealed_access: Access::Map,
+            recovery: RecoveryMode::Repair,
             topic_defaults: TopicConfig::default(),
         };
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0)));

@@ -21,7 +21,26 @@ pub(crate) fn contents(topic_id: Uuid) -> String {
 
 /// Checks that the directory is the topic's. A missing or unreadable file is written anew, because the catalog knows
 /// better; `true` says so.
-pub(crate) fn check(storage: &dyn Storage, partition_dir: &Path, topic_id: Uuid) -> Result<bool> {
+pub(crate) fn check_or_mend(storage: &dyn Storage, partition_dir: &Path, topic_id: Uuid) -> Result<bool> {
+    let is_known = is_checked(storage, partition_dir, topic_id)?;
+    if !is_known {
+        let path = partition_dir.join(FILE_NAME);
+        small_file::replace(storage, &path, contents(topic_id).as_bytes())?;
+    }
+    Ok(!is_known)
+}
+
+/// Checks that the directory is the topic's, and that its file says so.
+pub(crate) fn check(storage: &dyn Storage, partition_dir: &Path, topic_id: Uuid) -> Result<()> {
+    if is_checked(storage, partition_dir, topic_id)? {
+        return Ok(());
+    }
+    let (path, reason) = (partition_dir.join(FILE_NAME), "it is missing, or names no topic".to_owned());
+    Err(Error::InvalidFile { path, reason })
+}
+
+/// Refuses another topic's directory; `false` where the file is missing or unreadable.
+fn is_checked(storage: &dyn Storage, partition_dir: &Path, topic_id: Uuid) -> Result<bool> {
     let path = partition_dir.join(FILE_NAME);
     let bytes = match small_file::read(storage, &path, FILE_BYTES_MAX) {
         Ok(bytes) => bytes.unwrap_or_default(),
@@ -32,15 +51,12 @@ pub(crate) fn check(storage: &dyn Storage, partition_dir: &Path, topic_id: Uuid)
         return Err(Error::UnsupportedVersion { path, found, supported: VERSION });
     }
     match parse(&bytes) {
-        Some(found) if found == topic_id => Ok(false),
+        Some(found) if found == topic_id => Ok(true),
         Some(found) => {
             let reason = format!("the directory belongs to topic id {found}, not to {topic_id}");
             Err(Error::InvalidFile { path, reason })
         }
-        None => {
-            small_file::replace(storage, &path, contents(topic_id).as_bytes())?;
-            Ok(true)
-        }
+        None => Ok(false),
     }
 }
 
@@ -74,17 +90,17 @@ mod tests {
         let dir = Path::new("t-0");
         storage.create_dir(dir).unwrap();
         let own = Uuid::random(&mut fastrand::Rng::with_seed(1));
-        assert!(check(&storage, dir, own).unwrap(), "a missing file is written");
-        assert!(!check(&storage, dir, own).unwrap());
+        assert!(check_or_mend(&storage, dir, own).unwrap(), "a missing file is written");
+        assert!(!check_or_mend(&storage, dir, own).unwrap());
         let is_of = |id| is_of(&storage, dir, id).unwrap();
         assert!(is_of(own) && !is_of(Uuid::CATALOG));
         let error = check(&storage, dir, Uuid::CATALOG).unwrap_err();
         assert!(error.to_string().contains(&own.to_string()), "{error}");
         small_file::replace(&storage, &dir.join(FILE_NAME), b"version: 0\ntopic_id: x").unwrap();
-        assert!(check(&storage, dir, own).unwrap());
-        assert!(!check(&storage, dir, own).unwrap());
+        assert!(check_or_mend(&storage, dir, own).unwrap());
+        assert!(!check_or_mend(&storage, dir, own).unwrap());
         small_file::replace(&storage, &dir.join(FILE_NAME), b"version: 1\n").unwrap();
-        let error = check(&storage, dir, own).unwrap_err();
+        let error = check_or_mend(&storage, dir, own).unwrap_err();
         assert!(matches!(error, Error::UnsupportedVersion { found: 1, supported: 0, .. }), "{error}");
     }
 }

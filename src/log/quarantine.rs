@@ -1,10 +1,11 @@
-//! Where recovery puts what it cuts off, because it destroys nothing.
+//! Where recovery puts what it cuts off or out, because it destroys nothing.
 //!
 //! The bytes are kept beside the log, in files that no log name matches: `<base>.log.<position>.quarantine` for the tail of
 //! a segment, from that byte on, and `<base>.log.quarantine` for a whole segment. A number is added where the name is
 //! taken. What is kept is synced before the log is cut.
 
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
@@ -20,8 +21,17 @@ pub(crate) fn keep_tail(
     log: &FileHandle,
     start: u64,
 ) -> Result<Option<(PathBuf, u64)>> {
-    let end = end_of_data(log, start)?;
-    if end == start {
+    keep(storage, log, start..end_of_data(log, start, log.bytes()?)?)
+}
+
+/// Copies these bytes of `log`. `None`: there are only zeros.
+pub(crate) fn keep(
+    storage: &dyn Storage,
+    log: &FileHandle,
+    bytes: Range<u64>,
+) -> Result<Option<(PathBuf, u64)>> {
+    let Range { start, end } = bytes;
+    if end_of_data(log, start, end)? == start {
         return Ok(None);
     }
     let (path, copy) = create(storage, log.path(), &format!(".{start}"))?;
@@ -37,7 +47,7 @@ pub(crate) fn keep_tail(
 
 /// Puts a whole segment file aside, synced. A file of zeros is removed, as there is nothing to keep.
 pub(crate) fn keep_file(storage: &dyn Storage, log: &FileHandle) -> Result<Option<(PathBuf, u64)>> {
-    let bytes = end_of_data(log, 0)?;
+    let bytes = end_of_data(log, 0, log.bytes()?)?;
     log.close()?;
     if bytes == 0 {
         storage.remove_file(log.path()).map_err(Error::io("remove", log.path()))?;
@@ -50,9 +60,8 @@ pub(crate) fn keep_file(storage: &dyn Storage, log: &FileHandle) -> Result<Optio
     Ok(Some((path, bytes)))
 }
 
-/// The byte behind the last one that is not zero, at least `start`.
-fn end_of_data(log: &FileHandle, start: u64) -> Result<u64> {
-    let mut end = log.bytes()?;
+/// The byte behind the last one before `end` that is not zero, at least `start`.
+fn end_of_data(log: &FileHandle, start: u64, mut end: u64) -> Result<u64> {
     while end > start {
         let chunk_start = start.max(end.saturating_sub(CHUNK_BYTES));
         let chunk = log.slice(chunk_start..end)?;

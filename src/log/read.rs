@@ -63,7 +63,7 @@ impl Log {
     fn read_segment(&self, segments: &SegmentList, span: Span, is_needed: bool) -> Result<Vec<RecordBatch>> {
         let from = span.from;
         let segment = segments.holding(from);
-        let batches = segment.read(span, is_needed)?;
+        let mut batches = segment.read(span, is_needed)?;
         let found = batches.first().map(RecordBatch::base_offset);
         let is_missing = found.map_or(is_needed, |found| found > from);
         if is_missing {
@@ -74,7 +74,22 @@ impl Log {
                 source: Corruption::MissingOffsets { from, to: found.unwrap_or(segment.end().offset) },
             });
         }
+        match batches.iter().position(RecordBatch::is_lost) {
+            Some(0) if is_needed => return Err(self.lost(&batches)),
+            // It is for the read that begins there to tell.
+            Some(lost) => batches.truncate(lost),
+            None => {}
+        }
         Ok(batches)
+    }
+
+    /// Says which records the first of `batches` stands for.
+    fn lost(&self, batches: &[RecordBatch]) -> Error {
+        let lost = batches.iter().take_while(|batch| batch.is_lost());
+        let end = lost.last().map_or(Offset::MAX, RecordBatch::next_offset);
+        let start = batches.first().map_or(end, RecordBatch::base_offset);
+        let (topic, partition) = (self.name.topic().to_owned(), self.name.partition());
+        Error::RecordsLost { topic, partition, offsets: start..end }
     }
 
     /// The first record at or after `time`, with its timestamp.

@@ -1,6 +1,7 @@
 //! What opening a partition found and did.
 
 use std::fmt;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub struct PartitionRecovery {
     pub ignored_recovery_point: Option<Offset>,
     /// What was cut off the end, if anything.
     pub cut: Option<Cut>,
+    /// What a salvage could not save, in the order of offsets. Empty in every other mode.
+    pub lost: Vec<Lost>,
     /// Why the partition is offline, if it is.
     pub offline: Option<Arc<Error>>,
     /// How long it took.
@@ -48,6 +51,21 @@ pub struct Cut {
     pub reason: Arc<Error>,
 }
 
+/// Acknowledged records that a salvage could not save. A read that comes to them is an
+/// [`Error::RecordsLost`](crate::Error::RecordsLost).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Lost {
+    /// Their offsets, which are not given again. Empty where there were bytes that were nobody's.
+    pub offsets: Range<Offset>,
+    /// How many bytes were taken out of the log; head room is not counted.
+    pub bytes: u64,
+    /// Where these are kept; nothing where there were none. Nothing removes the file.
+    pub quarantine: Option<PathBuf>,
+    /// What was wrong with the first of them.
+    pub reason: Arc<Error>,
+}
+
 impl PartitionRecovery {
     pub(crate) fn new(partition: TopicPartition) -> PartitionRecovery {
         PartitionRecovery {
@@ -59,6 +77,7 @@ impl PartitionRecovery {
             mended_files: Vec::new(),
             ignored_recovery_point: None,
             cut: None,
+            lost: Vec::new(),
             offline: None,
             elapsed: Duration::ZERO,
         }
@@ -68,6 +87,7 @@ impl PartitionRecovery {
     #[must_use]
     pub fn is_notable(&self) -> bool {
         self.cut.is_some()
+            || !self.lost.is_empty()
             || self.offline.is_some()
             || self.ignored_recovery_point.is_some()
             || self.rebuilt_indexes > 0
@@ -89,6 +109,18 @@ impl fmt::Display for PartitionRecovery {
         if let Some(cut) = &self.cut {
             write!(f, ", cut {} bytes from offset {}: {}", cut.bytes, cut.from, Chain(&cut.reason))?;
             for path in &cut.quarantine {
+                write!(f, ", kept in {}", path.display())?;
+            }
+        }
+        for Lost { offsets, bytes, quarantine, reason } in &self.lost {
+            write!(
+                f,
+                ", lost offsets {}..{} ({bytes} bytes): {}",
+                offsets.start,
+                offsets.end,
+                Chain(reason)
+            )?;
+            if let Some(path) = quarantine {
                 write!(f, ", kept in {}", path.display())?;
             }
         }

@@ -29,7 +29,7 @@ use crate::storage::Slice;
 /// assert_eq!(batch.base_sequence(), Some(41));
 /// assert_eq!(batch.max_timestamp().as_millis(), 5);
 /// assert_eq!((batch.base_offset(), batch.last_offset()), (0_u32.into(), 0_u32.into()));
-/// assert!(!batch.is_control() && batch.leader_epoch().is_none());
+/// assert!(!batch.is_control() && !batch.is_lost() && batch.leader_epoch().is_none());
 /// assert_eq!(batch.records_within(1 << 20)?.len(), 1);
 /// const { assert!(RecordBatch::DECOMPRESSED_BYTES_MAX == 128 << 20) };
 /// # Ok::<(), streamlog::Error>(())
@@ -181,6 +181,13 @@ impl RecordBatch {
     #[must_use]
     pub fn is_control(&self) -> bool {
         self.header.is_control()
+    }
+
+    /// Whether it stands for records that were damaged and could not be saved
+    /// ([`RecoveryMode::Salvage`](crate::RecoveryMode::Salvage)). It holds none, only their offsets.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.header.is_lost()
     }
 
     /// What a control batch says; `None` for any other batch, and for one that compaction has emptied.

@@ -11,13 +11,16 @@
 //!  +-------------------+-------------------+-------------------+------+---------+---------+
 //!
 //!  length  bytes behind this field            attr  0-2 codec, 3 append time, 4 transactional, 5 control,
-//!  last    last offset - base offset                6 the base timestamp is a delete horizon
+//!  last    last offset - base offset                6 the base timestamp is a delete horizon,
+//!                                                   14 (not Kafka's) stands for records that are lost
 //! ```
 //!
 //! Invariants of a parsed header: the length covers the header; base offset and last offset are offsets; there are at most
 //! as many records as offsets (fewer after compaction); the codec is known. The CRC is not checked here.
 //!
 //! Base offset, length and epoch lie in front of what the CRC covers, so a log numbers a batch without touching the rest.
+
+use std::ops::Range;
 
 use crate::error::Corruption;
 use crate::offset::{LeaderEpoch, Offset, Timestamp};
@@ -57,6 +60,8 @@ const APPEND_TIME_BIT: i16 = 1 << 3;
 const TRANSACTIONAL_BIT: i16 = 1 << 4;
 const CONTROL_BIT: i16 = 1 << 5;
 const DELETE_HORIZON_BIT: i16 = 1 << 6;
+/// Ours: Kafka uses bits 0 to 6, and reads over the others.
+const LOST_BIT: i16 = 1 << 14;
 
 /// What the timestamps of a batch's records are. Kafka's `message.timestamp.type`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -95,6 +100,20 @@ impl BatchHeader {
     /// The length field of the batch that begins these bytes, whatever it says; `None` where there are too few.
     pub(crate) fn length_field(bytes: &[u8]) -> Option<i32> {
         Some(i32::from_be_bytes(*bytes.get(LENGTH_AT..)?.first_chunk()?))
+    }
+
+    /// The offsets that these bytes claim if they are a header, whatever else they say; `None` where they cannot be any.
+    pub(crate) fn claimed_offsets(bytes: &[u8]) -> Option<Range<Offset>> {
+        let header = bytes.first_chunk::<BATCH_HEADER_BYTES>()?;
+        let base = Offset::from_i64(i64::from_be_bytes(field(header, BASE_OFFSET_AT)))?;
+        let delta = i32::from_be_bytes(field(header, LAST_OFFSET_DELTA_AT));
+        Some(base..base.saturating_add(u64::try_from(delta).ok()?).next())
+    }
+
+    /// The size that these bytes claim for the batch that they begin, whatever else they say; `None` where none has it.
+    pub(crate) fn claimed_bytes(bytes: &[u8]) -> Option<u64> {
+        let length = BatchHeader::length_field(bytes).filter(|&length| length >= LENGTH_MIN)?;
+        Some(UNCOUNTED_BYTES as u64 + u64::from(length.unsigned_abs()))
     }
 
     /// The header of a batch without records, for a builder to fill in.
@@ -297,12 +316,21 @@ impl BatchHeader {
         self.has(CONTROL_BIT)
     }
 
-    /// Takes back what only a log says of a batch: its place, the append time, the delete horizon. The records' deltas
+    /// Whether the batch stands for records that are lost.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.record_count == 0 && self.has(LOST_BIT)
+    }
+
+    pub(super) fn set_lost(&mut self) {
+        self.set(LOST_BIT, true);
+    }
+
+    /// Takes back what only a log says of a batch: its place, the append time, the delete horizon, a loss. The records' deltas
     /// count from the base timestamp as before, whatever it was called.
     pub(super) fn clear_stamps(&mut self) {
         self.base_offset = Offset::ZERO;
         self.leader_epoch = None;
-        self.set(APPEND_TIME_BIT | DELETE_HORIZON_BIT, false);
+        self.set(APPEND_TIME_BIT | DELETE_HORIZON_BIT | LOST_BIT, false);
     }
 
     pub(super) fn set_timestamp_type(&mut self, timestamp_type: TimestampType) {

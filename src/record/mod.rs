@@ -28,6 +28,7 @@ mod header;
 
 mod builder;
 mod encoded;
+mod lost;
 pub(crate) mod spare;
 
 mod batch;
@@ -41,6 +42,7 @@ pub use control::ControlType;
 pub use encoded::EncodedBatch;
 pub use header::TimestampType;
 pub(crate) use header::{BATCH_HEADER_BYTES, BatchHeader, sequence_after};
+pub(crate) use lost::{LOST_OFFSETS_MAX, lost};
 pub use record::Record;
 pub use records::{BatchRecords, BatchRecordsIter};
 pub use view::{Header, Headers, RecordView};

@@ -26,7 +26,7 @@ pub(super) const UNKNOWN: i64 = i64::MIN;
 pub(super) const NONE: i64 = -1;
 
 /// Where a segment ends: the byte behind its last batch, and the offset behind its last record.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SegmentEnd {
     pub(crate) position: u64,
     pub(crate) offset: Offset,

@@ -14,6 +14,8 @@ mod lookup;
 
 mod by_time;
 mod read;
+mod resume;
+mod survey;
 mod walk;
 
 mod view;
@@ -22,6 +24,8 @@ pub(crate) use index::IndexWriter;
 pub(crate) use log_segment::{LogSegment, SegmentEnd};
 pub(crate) use names::{SegmentFile, SegmentPaths, parse_file_name};
 pub(crate) use read::Span;
+pub(crate) use resume::Borders;
 pub(crate) use scan::DELTA_MAX;
+pub(crate) use survey::{Damage, Sound, Stretch};
 pub use view::{Batches, Segment, SegmentBatches};
 pub(crate) use walk::Walk;

@@ -15,7 +15,7 @@ use super::entry::TopicEntry;
 use super::name;
 use super::producer_ids::ProducerIds;
 use crate::error::{Chain, Error, Result};
-use crate::log::{self, Log, LogDir, LogDirs, PartitionRecovery, TopicConfig};
+use crate::log::{self, Log, LogDir, LogDirs, PartitionRecovery, RecoveryMode, TopicConfig};
 use crate::offset::{Offset, PartitionId, TopicPartition};
 use crate::record::RecordView;
 use crate::storage::Storage;
@@ -75,12 +75,29 @@ impl Catalog {
             let entry = open_topic(dirs, &log, &name, record, &mut report)?;
             topics.insert(name, Arc::new(entry));
         }
+        if dirs.first().config.recovery == RecoveryMode::Strict {
+            refuse_offline(&report)?;
+        }
         for dir in dirs.online() {
             unknown_directories(dir, dirs.first(), &topics, &mut report.unknown_directories)?;
             free_slots(dir, &topics);
         }
         Ok((Catalog::new(dirs, log, topics, ProducerIds::new(next_producer_id), leftovers), report))
     }
+}
+
+/// Refuses partitions that are offline, but for those whose log directory is: that is allowed for all of them, or for none.
+fn refuse_offline(report: &CatalogReport) -> Result<()> {
+    for PartitionRecovery { partition, offline, .. } in &report.partitions {
+        if let Some(source) = offline
+            && !matches!(**source, Error::UnknownLogDir { .. })
+        {
+            let (topic, partition) = (partition.topic().to_owned(), partition.partition());
+            let offline = Error::PartitionOffline { topic, partition, source: Arc::clone(source) };
+            return Err(Error::RecoveryRefused { source: Arc::new(offline) });
+        }
+    }
+    Ok(())
 }
 
 fn open_log(dir: &Arc<LogDir>, report: &mut CatalogReport) -> Result<Arc<Log>> {
@@ -140,7 +157,15 @@ fn replay(log: &Log) -> Result<Replayed> {
     let mut replayed = Replayed::default();
     let mut next = log.start();
     while next < log.end() {
-        for batch in &log.read(next, READ_BYTES)? {
+        let batches = match log.read(next, READ_BYTES) {
+            // A salvage has told of them. What they said of topics is not known any more.
+            Err(Error::RecordsLost { offsets, .. }) => {
+                next = offsets.end;
+                continue;
+            }
+            read => read?,
+        };
+        for batch in &batches {
             for record in &batch.records()? {
                 replayed.apply(&record).map_err(|reason| Error::InvalidFile {
                     path: log.path().to_path_buf(),

@@ -29,6 +29,7 @@ mod producer_retries;
 mod producer_threads;
 mod read;
 mod recompression;
+mod recovery_modes;
 mod regression;
 mod roll;
 mod settings;

@@ -2,7 +2,6 @@
 
 use super::partition::Partition;
 use crate::error::{Error, Result};
-use crate::log::checkpoint_file;
 use crate::log::report::PartitionRecovery;
 use crate::offset::Offset;
 use crate::segment::{LogSegment, SegmentEnd, Walk};
@@ -31,11 +30,7 @@ pub(super) struct Stop {
 impl Partition<'_> {
     /// Refuses a log whose first segments are missing: the first leader epoch began before those that are there.
     pub(super) fn check_start(&self) -> Result<()> {
-        let path = self.path.join(checkpoint_file::EPOCHS);
-        let epochs = match checkpoint_file::read_epochs(self.dir.storage(), &path) {
-            Err(error) if !error.is_corruption() => return Err(error),
-            epochs => epochs.ok().flatten().unwrap_or_default(),
-        };
+        let epochs = self.known_epochs()?;
         let known = epochs.first().map(|&(_, start)| start).max(self.dir.log_start(self.name));
         match (known, self.found.first()) {
             (Some(start), Some(first)) if start < first.base => Err(self.damaged(start, first.base, None)),

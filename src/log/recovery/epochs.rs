@@ -2,15 +2,33 @@
 
 use super::check::Checked;
 use super::partition::{Partition, Segments};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::log::checkpoint_file;
 use crate::log::epochs::EpochHistory;
 use crate::log::report::PartitionRecovery;
-use crate::offset::LeaderEpoch;
+use crate::offset::{LeaderEpoch, Offset};
 use crate::segment::{LogSegment, SegmentEnd};
 use crate::storage::small_file;
 
 impl Partition<'_> {
+    /// Refuses a history of epochs that is missing or cannot be understood.
+    pub(super) fn check_epochs(&self) -> Result<()> {
+        let path = self.path.join(checkpoint_file::EPOCHS);
+        match checkpoint_file::read_epochs(self.dir.storage(), &path)? {
+            Some(known) if !known.is_empty() => Ok(()),
+            _ => Err(Error::InvalidFile { path, reason: "it is missing or empty".to_owned() }),
+        }
+    }
+
+    /// What the file says of epochs; nothing where it says nothing that can be understood.
+    pub(super) fn known_epochs(&self) -> Result<Vec<(LeaderEpoch, Offset)>> {
+        let path = self.path.join(checkpoint_file::EPOCHS);
+        match checkpoint_file::read_epochs(self.dir.storage(), &path) {
+            Err(error) if !error.is_corruption() => Err(error),
+            known => Ok(known.ok().flatten().unwrap_or_default()),
+        }
+    }
+
     /// The current leader epoch: the newest there is, or one more where its beginning has been lost.
     pub(super) fn settle_epochs(
         &self,
@@ -57,11 +75,7 @@ impl Partition<'_> {
         report: &mut PartitionRecovery,
     ) -> Result<(EpochHistory, bool)> {
         let path = self.path.join(checkpoint_file::EPOCHS);
-        let known = match checkpoint_file::read_epochs(self.dir.storage(), &path) {
-            Ok(known) => EpochHistory::new(known.unwrap_or_default()),
-            Err(error) if error.is_corruption() => EpochHistory::default(),
-            Err(error) => return Err(error),
-        };
+        let known = EpochHistory::new(self.known_epochs()?);
         if !known.entries().is_empty() {
             return Ok((known, true));
         }

@@ -19,5 +19,6 @@ mod epochs;
 mod open;
 mod partition;
 mod repair;
+mod salvage;
 
 pub(crate) use open::open;

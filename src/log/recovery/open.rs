@@ -6,6 +6,7 @@ use crate::log::config::TopicConfig;
 use crate::log::log_dir::LogDir;
 use crate::log::metadata_file;
 use crate::log::partition_log::{Log, Opened};
+use crate::log::recovery_mode::RecoveryMode;
 use crate::log::report::PartitionRecovery;
 use crate::offset::{Offset, TopicPartition};
 use crate::sync::Arc;
@@ -27,13 +28,18 @@ pub(crate) fn open(
     let path = dir.partition_path(name);
     let storage = dir.storage();
     let found = find_segments(storage, &path)?;
-    if metadata_file::check(storage, &path, topic_id)? {
+    let (slot, slot_offset) = dir.slots.slot(topic_id, name.partition());
+    let mut partition = Partition { dir, path: &path, name, config, found, slot_offset };
+    let mode = dir.config.recovery;
+    if mode == RecoveryMode::Strict && partition.holds_data() {
+        metadata_file::check(storage, &path, topic_id)?;
+        partition.check_epochs()?;
+    } else if metadata_file::check_or_mend(storage, &path, topic_id)? {
         report.mended_files.push(path.join(metadata_file::FILE_NAME));
     }
-    let (slot, slot_offset) = dir.slots.slot(topic_id, name.partition());
-    let partition = Partition { dir, path: &path, name, config, found, slot_offset };
+    let is_salvaged = mode == RecoveryMode::Salvage && partition.salvage(report)?;
     partition.check_start()?;
-    let trusted = if dir.was_clean() { partition.trust(report)? } else { None };
+    let trusted = if dir.was_clean() && !is_salvaged { partition.trust(report)? } else { None };
     let is_trusted = trusted.is_some();
     let segments = match trusted {
         Some(segments) => segments,
@@ -88,6 +94,9 @@ impl Partition<'_> {
             && checked.stop.is_none()
         {
             // The log simply ends before it, so it cannot be right, and what it vouched for is looked at as well.
+            if self.dir.config.recovery == RecoveryMode::Strict {
+                return Err(self.damaged(checked.end, point, None));
+            }
             report.ignored_recovery_point = Some(point);
             checked = self.check_from(Offset::ZERO, report)?;
             durable = self.slot_offset.unwrap_or(Offset::ZERO);

@@ -43,6 +43,11 @@ pub(super) struct Segments {
 }
 
 impl Partition<'_> {
+    /// Whether there may be anything to lose.
+    pub(super) fn holds_data(&self) -> bool {
+        self.slot_offset > Some(Offset::ZERO) || self.found.iter().any(|found| found.bytes > 0)
+    }
+
     /// A segment whose end is not known yet, to read and to write.
     pub(super) fn open_segment(&self, found: &Found) -> LogSegment {
         let end = SegmentEnd { position: found.bytes, offset: Offset::MAX };

@@ -105,7 +105,7 @@ fn sync_file(storage: &dyn Storage, path: &Path) -> Result<()> {
     file.sync_data().map_err(Error::io("sync", path))
 }
 
-fn remove_indexes(storage: &dyn Storage, paths: &SegmentPaths) -> Result<()> {
+pub(super) fn remove_indexes(storage: &dyn Storage, paths: &SegmentPaths) -> Result<()> {
     for path in [&paths.offset_index, &paths.time_index] {
         match storage.remove_file(path) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -1,0 +1,47 @@
+//! What an open may do about what it finds.
+
+/// What opening a broker may do about what an unclean end, or damage, has left. Given to
+/// [`BrokerBuilder::recovery`](crate::BrokerBuilder::recovery).
+///
+/// | found | `Strict` | `Repair` | `Salvage` |
+/// |---|---|---|---|
+/// | a tail beyond the durable offset that is not whole | cut, into quarantine | the same | the same; sound batches in it are kept |
+/// | indexes that are missing, short or wrong | made again | the same | the same |
+/// | acknowledged records that are damaged or missing | the open fails | the partition is offline, unchanged | what is sound is kept, the rest put into quarantine, its offsets marked as lost |
+/// | a small file of a partition that is damaged or missing, a checkpoint that contradicts the log | the open fails | made again, or ignored, and reported | the same |
+///
+/// In every mode the [`RecoveryReport`](crate::RecoveryReport) says what was found and done, and nothing is destroyed: what is cut out of a log
+/// is kept beside it, in files ending in `.quarantine`.
+///
+/// # Examples
+///
+/// ```
+/// # let directory = tempfile::tempdir().unwrap();
+/// # let data = directory.path().join("data");
+/// use streamlog::{Broker, RecoveryMode};
+///
+/// let broker = Broker::builder().log_dir(&data).recovery(RecoveryMode::Salvage).open()?;
+/// for partition in &broker.recovery_report().partitions {
+///     for lost in &partition.lost {
+///         println!("{}: {:?} are lost, what is left of them is in {:?}", partition.partition, lost.offsets, lost.quarantine);
+///     }
+/// }
+/// # Ok::<(), streamlog::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RecoveryMode {
+    /// The open fails on anything but what a crash leaves, with [`Error::RecoveryRefused`](crate::Error::RecoveryRefused). The partition
+    /// that made it fail is as it was.
+    Strict,
+    /// What a crash leaves is repaired. A partition whose acknowledged records are damaged is offline, and unchanged; the
+    /// others serve.
+    #[default]
+    Repair,
+    /// Every batch of every partition is read, and those that are sound are saved. Offsets of what is lost are never given
+    /// again: a read that comes to them is an [`Error::RecordsLost`](crate::Error::RecordsLost), which says where to go on.
+    ///
+    /// A damaged segment is written anew beside the old one, so there must be space for the largest of them. Ask for it once, with a
+    /// backup at hand, and not at every open: it reads everything.
+    Salvage,
+}

@@ -1,0 +1,244 @@
+//! What of a segment can be read, and what cannot: every byte of it looked at, nothing changed.
+
+use std::ops::Range;
+
+use super::log_segment::{LogSegment, SegmentEnd};
+use super::resume::{Borders, SearchBudget};
+use super::scan::ScannedBatch;
+use crate::error::{Error, Result};
+use crate::offset::{LeaderEpoch, Offset};
+
+/// A stretch of a segment's file.
+#[derive(Debug)]
+pub(crate) enum Stretch {
+    /// Sound batches, one behind the other, without a gap.
+    Sound(Sound),
+    /// Bytes that are no sound batches.
+    Damaged(Damage),
+}
+
+/// Sound batches, one behind the other.
+#[derive(Debug, Clone)]
+pub(crate) struct Sound {
+    pub(crate) bytes: Range<u64>,
+    pub(crate) offsets: Range<Offset>,
+    pub(crate) batches: u64,
+    /// The leader epoch of the last one.
+    pub(crate) epoch: Option<LeaderEpoch>,
+}
+
+/// Bytes that are no sound batches, up to the next one, or to the end of the file where there is none.
+#[derive(Debug)]
+pub(crate) struct Damage {
+    /// Empty where only offsets are missing.
+    pub(crate) bytes: Range<u64>,
+    /// The first offset that is lost.
+    pub(crate) from: Offset,
+    /// What is wrong with the first batch there.
+    pub(crate) reason: Error,
+}
+
+impl LogSegment {
+    /// Goes over the whole file and tells `visit` of each stretch, in order. Gives where the last sound batch ends.
+    ///
+    /// The segment's end must be that of its file.
+    pub(crate) fn survey(
+        &self,
+        borders: Borders,
+        visit: &mut dyn FnMut(Stretch) -> Result<()>,
+    ) -> Result<SegmentEnd> {
+        let file_end = self.end().position;
+        let mut start = SegmentEnd { position: 0, offset: borders.begin };
+        let mut budget = SearchBudget::of(file_end);
+        loop {
+            let mut scan = self.sound_scan(start, file_end);
+            let (mut batches, mut epoch) = (0, None);
+            let reason = loop {
+                match scan.next() {
+                    Ok(Some(ScannedBatch { batch, .. })) => {
+                        batches += 1;
+                        epoch = batch.leader_epoch();
+                    }
+                    Ok(None) => break None,
+                    Err(error) if error.is_corruption() => break Some(error),
+                    Err(error) => return Err(error),
+                }
+            };
+            let stop = SegmentEnd { position: scan.position(), offset: scan.expected() };
+            if batches > 0 {
+                let (bytes, offsets) = (start.position..stop.position, start.offset..stop.offset);
+                visit(Stretch::Sound(Sound { bytes, offsets, batches, epoch }))?;
+            }
+            let Some(reason) = reason else { return Ok(stop) };
+            let next = self.resume(stop, borders, &mut budget)?;
+            let bytes = stop.position..next.map_or(file_end, |next| next.position);
+            visit(Stretch::Damaged(Damage { bytes, from: stop.offset, reason }))?;
+            let Some(next) = next else { return Ok(stop) };
+            start = next;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+    use std::path::Path;
+
+    use super::*;
+    use crate::offset::Timestamp;
+    use crate::record::{BatchBuilder, Compression, Record};
+    use crate::segment::SegmentPaths;
+    use crate::storage::{Access, MemoryStorage, OpenFiles, Storage};
+    use crate::sync::Arc;
+
+    const BASE: u32 = 100;
+
+    /// A segment's bytes, and where each batch stands.
+    struct Made {
+        bytes: Vec<u8>,
+        batches: Vec<(Range<u64>, Range<Offset>)>,
+    }
+
+    /// Batches of several sizes; some hold, as a value, a whole batch of offsets that could be.
+    fn made() -> Made {
+        let (mut bytes, mut batches, mut next) = (Vec::new(), Vec::new(), Offset::from(BASE));
+        for number in 0..12_u32 {
+            let inner = batch(next.saturating_add(2), &[b"inner".to_vec()]);
+            let values: Vec<Vec<u8>> = match number % 4 {
+                0 => vec![vec![7; 20]],
+                1 => vec![b"a".to_vec(), b"bb".to_vec(), b"c".to_vec()],
+                2 => vec![inner.clone(), [inner.clone(), inner].concat()],
+                _ => vec![vec![0; 30], Vec::new()],
+            };
+            let encoded = batch(next, &values);
+            let start = bytes.len() as u64;
+            bytes.extend_from_slice(&encoded);
+            let end = next.saturating_add(values.len() as u64);
+            batches.push((start..bytes.len() as u64, next..end));
+            next = end;
+        }
+        Made { bytes, batches }
+    }
+
+    fn batch(base: Offset, values: &[Vec<u8>]) -> Vec<u8> {
+        let mut builder = BatchBuilder::new(Compression::None);
+        for value in values {
+            builder.append(&Record::new().value(value), Timestamp::from_millis(5)).unwrap();
+        }
+        let mut encoded = builder.build().unwrap();
+        encoded.stamp(base, LeaderEpoch::ZERO);
+        encoded.into_bytes()
+    }
+
+    fn segment(bytes: &[u8]) -> LogSegment {
+        let storage = MemoryStorage::new();
+        storage.create_dir(Path::new("p")).unwrap();
+        let log = SegmentPaths::new(Path::new("p"), Offset::from(BASE)).log;
+        storage.open(&log, Access::Create).unwrap().write_at(0, &[IoSlice::new(bytes)]).unwrap();
+        let files = OpenFiles::new(Arc::new(storage), 8);
+        let end = SegmentEnd { position: bytes.len() as u64, offset: Offset::MAX };
+        LogSegment::open(&files, Path::new("p"), Offset::from(BASE), end, Access::Read)
+    }
+
+    /// The sound stretches and the damaged ones, where both lie.
+    fn survey(segment: &LogSegment, [end, durable]: [Option<Offset>; 2]) -> (Vec<Sound>, Vec<Damage>) {
+        let (mut sound, mut damaged, mut position) = (Vec::new(), Vec::new(), 0);
+        let borders = Borders { begin: Offset::from(BASE), end, durable };
+        segment
+            .survey(borders, &mut |stretch| {
+                let bytes = match &stretch {
+                    Stretch::Sound(sound) => &sound.bytes,
+                    Stretch::Damaged(damage) => &damage.bytes,
+                };
+                assert_eq!(bytes.start, position, "stretches follow each other");
+                position = bytes.end;
+                match stretch {
+                    Stretch::Sound(found) => sound.push(found),
+                    Stretch::Damaged(found) => damaged.push(found),
+                }
+                Ok(())
+            })
+            .unwrap();
+        (sound, damaged)
+    }
+
+    /// Whether a batch lies in what was found sound, with the offsets that it has.
+    fn is_saved(sound: &[Sound], batch: &(Range<u64>, Range<Offset>)) -> bool {
+        sound.iter().any(|sound| sound.bytes.start <= batch.0.start && batch.0.end <= sound.bytes.end)
+    }
+
+    /// Nothing but whole batches, with their offsets.
+    fn check_is_true(sound: &[Sound], made: &Made, place: &str) {
+        for stretch in sound {
+            let first = made.batches.iter().find(|(bytes, _)| bytes.start == stretch.bytes.start);
+            let last = made.batches.iter().find(|(bytes, _)| bytes.end == stretch.bytes.end);
+            assert!(first.is_some() && last.is_some(), "{place}: {stretch:?} of {:?}", made.batches);
+            let offsets = first.unwrap().1.start..last.unwrap().1.end;
+            assert_eq!(stretch.offsets, offsets, "{place}: {stretch:?}");
+        }
+    }
+
+    #[test]
+    fn a_sound_segment_is_one_stretch_and_zeros_behind_it_are_none() {
+        let mut made = made();
+        let end = made.batches.last().unwrap().1.end;
+        for room in [0, 5000] {
+            made.bytes.resize(made.bytes.len() + room, 0);
+            let (sound, damaged) = survey(&segment(&made.bytes), [Some(end), None]);
+            assert_eq!((sound.len(), damaged.len()), (1, 0));
+            assert_eq!(sound[0].batches, 12);
+            assert_eq!(sound[0].offsets, Offset::from(BASE)..end);
+        }
+    }
+
+    #[test]
+    fn whatever_byte_is_damaged_all_batches_but_its_own_are_found_and_nothing_else() {
+        let made = made();
+        let end = made.batches.last().map(|batch| batch.1.end);
+        for known in [[end, None], [None, end], [None, None]] {
+            for position in 0..made.bytes.len() {
+                for mask in [0x01, 0x80, 0xff] {
+                    let mut bytes = made.bytes.clone();
+                    bytes[position] ^= mask;
+                    let place = format!("byte {position} ^ {mask:#x}, {known:?}");
+                    let (sound, _) = survey(&segment(&bytes), known);
+                    check_is_true(&sound, &made, &place);
+                    let hit = |batch: &&(Range<u64>, _)| !batch.0.contains(&(position as u64));
+                    let lost = made.batches.iter().filter(hit).find(|batch| !is_saved(&sound, batch));
+                    let is_doubtful =
+                        lost.is_some_and(|lost| lost.1.end == end.unwrap()) && known == [None, None];
+                    assert!(lost.is_none() || is_doubtful, "{place}: {lost:?} is lost, {sound:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_bytes_are_damaged_nothing_is_taken_for_sound_that_is_not() {
+        let made = made();
+        let end = made.batches.last().map(|batch| batch.1.end);
+        let mut random = fastrand::Rng::with_seed(1);
+        let (mut untouched, mut saved) = (0, 0);
+        for round in 0..1000 {
+            let mut bytes = made.bytes.clone();
+            let mut hit = Vec::new();
+            for _ in 0..random.usize(2..8) {
+                // Half of them in a header: that is where it hurts.
+                let batch = made.batches[random.usize(0..made.batches.len())].0.clone();
+                let upto = if random.bool() { batch.start + 27 } else { batch.end };
+                let position = random.u64(batch.start..upto);
+                bytes[usize::try_from(position).unwrap()] ^= random.u8(1..);
+                hit.push(position);
+            }
+            let known = [end.filter(|_| random.bool()), end.filter(|_| random.bool())];
+            let (sound, _) = survey(&segment(&bytes), known);
+            check_is_true(&sound, &made, &format!("round {round}, {hit:?}"));
+            let whole = made.batches.iter().filter(|batch| !hit.iter().any(|at| batch.0.contains(at)));
+            for batch in whole {
+                untouched += 1;
+                saved += u32::from(is_saved(&sound, batch));
+            }
+        }
+        assert!(saved * 100 >= untouched * 80, "{saved} of {untouched} untouched batches were found");
+    }
+}

@@ -1,0 +1,392 @@
+//! Damaged logs, opened in each mode: refused, taken offline, or salvaged.
+
+use std::io::IoSlice;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use streamlog::{
+    Access, Broker, BrokerConfig, EntryKind, Error, ManualClock, MemoryStorage, NewTopic, Offset, Partition,
+    Record, RecoveryMode, Result, Storage, Timestamp, TopicConfig,
+};
+
+use crate::kit::START;
+
+const DIR: &str = "data/t-0";
+
+/// A log directory in memory whose files a test can damage.
+struct Dir {
+    storage: MemoryStorage,
+}
+
+/// Where a batch stands.
+#[derive(Debug, Clone)]
+struct Stored {
+    path: PathBuf,
+    position: u64,
+    bytes: usize,
+    offsets: Range<Offset>,
+}
+
+impl Dir {
+    /// Some segments of batches of one to three records, all durable, closed in order or not.
+    fn new(is_clean: bool) -> Dir {
+        let dir = Dir { storage: MemoryStorage::new() };
+        let broker = dir.open(RecoveryMode::Repair).unwrap();
+        let config = TopicConfig::default().segment_bytes(1024).index_interval_bytes(200);
+        broker.admin().create_topic(NewTopic::new("t").config(config)).unwrap();
+        let partition = broker.topic("t").unwrap().partition(0).unwrap();
+        for number in 0..36 {
+            append(&partition, 1 + number % 3);
+        }
+        partition.sync().unwrap();
+        if is_clean {
+            broker.close().unwrap();
+            return dir;
+        }
+        // As it is now, with the broker still alive.
+        dir.copy()
+    }
+
+    fn open(&self, mode: RecoveryMode) -> Result<Broker> {
+        let clock = ManualClock::new(Timestamp::from_millis(START));
+        let config = BrokerConfig::default().seed(7);
+        let builder = Broker::builder().log_dir("data").storage(self.storage.clone()).clock(clock);
+        builder.config(config).recovery(mode).open()
+    }
+
+    fn copy(&self) -> Dir {
+        let copy = Dir { storage: MemoryStorage::new() };
+        copy_directory(&self.storage, &copy.storage, Path::new("data"));
+        copy
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = self.storage.list(Path::new(DIR)).unwrap();
+        let mut names: Vec<_> = entries.iter().map(|one| one.name.to_string_lossy().into_owned()).collect();
+        names.sort_unstable();
+        names
+    }
+
+    fn logs(&self) -> Vec<PathBuf> {
+        let logs = self.names().into_iter().filter(|name| name.ends_with(".log"));
+        logs.map(|name| Path::new(DIR).join(name)).collect()
+    }
+
+    fn read(&self, path: &Path) -> Vec<u8> {
+        let file = self.storage.open(path, Access::Read).unwrap();
+        file.slice(0..file.bytes().unwrap()).unwrap().to_vec()
+    }
+
+    /// Every batch, by a walk over the files.
+    fn batches(&self) -> Vec<Stored> {
+        let broker = self.open(RecoveryMode::Repair).unwrap();
+        let partition = broker.topic("t").unwrap().partition(0).unwrap();
+        let mut all = Vec::new();
+        for segment in partition.segments() {
+            let (path, mut position) = (segment.path().to_path_buf(), 0);
+            for batch in segment.batches() {
+                let batch = batch.unwrap();
+                let bytes = batch.bytes().len();
+                let offsets = batch.base_offset()..batch.next_offset();
+                all.push(Stored { path: path.clone(), position, bytes, offsets });
+                position += bytes as u64;
+            }
+        }
+        all
+    }
+
+    fn flip(&self, path: &Path, position: u64) {
+        let byte = self.read(path)[usize::try_from(position).unwrap()];
+        let file = self.storage.open(path, Access::Write).unwrap();
+        file.write_at(position, &[IoSlice::new(&[byte ^ 0x5a])]).unwrap();
+    }
+}
+
+fn copy_directory(source: &MemoryStorage, target: &MemoryStorage, path: &Path) {
+    target.create_dir(path).unwrap();
+    for entry in source.list(path).unwrap() {
+        let path = path.join(&entry.name);
+        if entry.kind == EntryKind::Directory {
+            copy_directory(source, target, &path);
+            continue;
+        }
+        let file = source.open(&path, Access::Read).unwrap();
+        let bytes = file.slice(0..entry.bytes).unwrap();
+        target.open(&path, Access::Create).unwrap().write_at(0, &[IoSlice::new(&bytes)]).unwrap();
+    }
+}
+
+/// Appends records that tell their offsets.
+fn append(partition: &Partition, count: usize) {
+    let end = u64::from(partition.log_end_offset());
+    let values: Vec<_> = (end..end + count as u64).map(|offset| format!("this is record {offset}")).collect();
+    let records: Vec<_> = values.iter().map(|value| Record::new().value(value)).collect();
+    partition.append(&records).unwrap();
+}
+
+fn partition(broker: &Broker) -> Result<Partition> {
+    broker.topic("t")?.partition(0)
+}
+
+/// The offsets of all records, each of which must be the one that was written there, and the ranges that are lost.
+fn read_all(partition: &Partition) -> (Vec<u64>, Vec<Range<u64>>) {
+    let (mut read, mut lost) = (Vec::new(), Vec::new());
+    let mut next = partition.log_start_offset();
+    while next < partition.log_end_offset() {
+        match partition.read(next, 300) {
+            Ok(batches) => {
+                for batch in &batches {
+                    assert!(!batch.is_lost(), "a lost range is an error");
+                    for record in &batch.records().unwrap() {
+                        let offset = u64::from(record.offset());
+                        assert_eq!(record.value().unwrap(), format!("this is record {offset}").as_bytes());
+                        read.push(offset);
+                    }
+                }
+                next = batches.next_offset().unwrap();
+            }
+            Err(Error::RecordsLost { offsets, .. }) => {
+                assert!(offsets.contains(&next), "{offsets:?} at {next}");
+                lost.push(offsets.start.into()..offsets.end.into());
+                next = offsets.end;
+            }
+            Err(error) => panic!("at {next}: {error:?}"),
+        }
+    }
+    (read, lost)
+}
+
+/// Salvages, and gives what was read, and what was lost by the report, which must agree; then goes on with it.
+fn salvage(dir: &Dir, place: &str) -> (Vec<u64>, Vec<Range<u64>>) {
+    let broker = dir.open(RecoveryMode::Salvage).unwrap();
+    let partition_now = partition(&broker).unwrap();
+    let (read, lost) = read_all(&partition_now);
+    let report = broker.recovery_report().partitions.iter().find(|one| one.partition.topic() == "t").unwrap();
+    let told: Vec<Range<u64>> = report
+        .lost
+        .iter()
+        .filter(|one| !one.offsets.is_empty())
+        .map(|one| one.offsets.start.into()..one.offsets.end.into())
+        .collect();
+    assert_eq!(told, lost, "{place}: {report}");
+    for one in &report.lost {
+        let kept = one.quarantine.as_ref().map_or(0, |path| dir.read(path).len() as u64);
+        assert_eq!(kept, one.bytes, "{place}");
+    }
+
+    let end = partition_now.log_end_offset();
+    append(&partition_now, 2);
+    partition_now.sync().unwrap();
+    let killed = dir.copy();
+    broker.close().unwrap();
+    drop((broker, partition_now));
+    for dir in [dir, &killed] {
+        for mode in [RecoveryMode::Strict, RecoveryMode::Repair, RecoveryMode::Salvage] {
+            let broker = dir.open(mode).unwrap_or_else(|error| panic!("{place}, {mode:?}: {error:?}"));
+            let partition = partition(&broker).unwrap();
+            let (again, lost_again) = read_all(&partition);
+            let more = [u64::from(end), u64::from(end) + 1];
+            assert_eq!((again, &lost_again), ([&read[..], &more].concat(), &lost), "{place}, {mode:?}");
+            assert!(broker.recovery_report().partitions.iter().all(|one| one.lost.is_empty()), "{place}");
+            broker.close().unwrap();
+        }
+    }
+    (read, lost)
+}
+
+fn all_but(lost: &[Range<u64>], end: u64) -> Vec<u64> {
+    (0..end).filter(|offset| !lost.iter().any(|lost| lost.contains(offset))).collect()
+}
+
+#[test]
+fn damage_is_refused_taken_offline_or_salvaged() {
+    let whole = Dir::new(false);
+    let batches = whole.batches();
+    // In the last segment: what lies before a checkpoint is not looked at again, but by a salvage.
+    let hit = &batches[batches.len() - 3];
+    let dir = whole.copy();
+    dir.flip(&hit.path, hit.position + 70);
+    let damaged = dir.copy();
+
+    match dir.open(RecoveryMode::Strict) {
+        Err(Error::RecoveryRefused { source }) => match &*source {
+            Error::PartitionOffline { topic, source, .. } => {
+                assert_eq!(topic, "t");
+                assert!(
+                    matches!(**source, Error::Damaged { from, .. } if from == hit.offsets.start),
+                    "{source:?}, {hit:?}"
+                );
+            }
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    }
+    let broker = dir.open(RecoveryMode::Repair).unwrap();
+    assert!(matches!(partition(&broker), Err(Error::PartitionOffline { .. })));
+    drop(broker);
+    assert!(dir.names().iter().all(|name| !name.contains("quarantine") && !name.contains("salvage")));
+    for path in dir.logs() {
+        assert!(dir.read(&path) == damaged.read(&path), "{} was changed", path.display());
+    }
+
+    let lost = u64::from(hit.offsets.start)..u64::from(hit.offsets.end);
+    let (read, told) = salvage(&dir, "one batch");
+    assert_eq!(told, std::slice::from_ref(&lost));
+    assert_eq!(read, all_but(&[lost], 72));
+    let kept = Path::new(DIR).join(format!(
+        "{}.{}.quarantine",
+        hit.path.file_name().unwrap().to_str().unwrap(),
+        hit.position
+    ));
+    let was = damaged.read(&hit.path);
+    let position = usize::try_from(hit.position).unwrap();
+    assert_eq!(dir.read(&kept), was[position..position + hit.bytes]);
+}
+
+#[test]
+fn a_salvage_of_a_sound_directory_changes_nothing() {
+    for is_clean in [true, false] {
+        let dir = Dir::new(is_clean);
+        let before = dir.copy();
+        drop(dir.open(RecoveryMode::Salvage).unwrap());
+        for path in before.logs() {
+            let data = |dir: &Dir| {
+                let bytes = dir.read(&path);
+                let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+                bytes[..end].to_vec()
+            };
+            assert!(data(&dir) == data(&before), "{}", path.display());
+        }
+        let names =
+            |dir: &Dir| dir.names().into_iter().filter(|name| !name.contains("index")).collect::<Vec<_>>();
+        assert_eq!(names(&dir), names(&before));
+    }
+}
+
+#[test]
+fn whatever_byte_of_the_log_is_damaged_a_salvage_saves_all_other_batches() {
+    for is_clean in [true, false] {
+        let whole = Dir::new(is_clean);
+        let batches = whole.batches();
+        let is_border = |number: &usize| {
+            let path = |number: usize| batches.get(number).map(|batch| &batch.path);
+            *number == 0 || path(number - 1) != path(*number) || path(number + 1) != path(*number)
+        };
+        // The first and the last of each segment, and one in between.
+        for number in (0..batches.len()).filter(|number| is_border(number) || *number == 5) {
+            let batch = &batches[number];
+            // Most of the header, and some of the records.
+            for byte in (0..61).step_by(3).chain((61..batch.bytes as u64).step_by(37)) {
+                let dir = whole.copy();
+                dir.flip(&batch.path, batch.position + byte);
+                let place = format!("batch {number}, byte {byte}, clean {is_clean}");
+                let (read, lost) = salvage(&dir, &place);
+                let hit = u64::from(batch.offsets.start)..u64::from(batch.offsets.end);
+                // The leader epoch is outside the CRC, and says nothing of the records.
+                let expected = if (12..16).contains(&byte) { vec![] } else { vec![hit] };
+                assert_eq!(lost, expected, "{place}");
+                assert_eq!(read, all_but(&expected, 72), "{place}");
+            }
+        }
+    }
+}
+
+#[test]
+fn segments_that_are_gone_are_lost_and_their_offsets_are_not_given_again() {
+    let whole = Dir::new(false);
+    let logs = whole.logs();
+    let base = |path: &PathBuf| path.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+    let bases: Vec<u64> = logs.iter().map(base).collect();
+    for gone in [0..1, 1..2, 2..4, logs.len() - 1..logs.len(), 0..logs.len()] {
+        let dir = whole.copy();
+        for path in &logs[gone.clone()] {
+            dir.storage.remove_file(path).unwrap();
+        }
+        let lost = bases[gone.start]..bases.get(gone.end).copied().unwrap_or(72);
+        let (read, told) = salvage(&dir, &format!("without segments {gone:?}"));
+        assert_eq!(told, std::slice::from_ref(&lost), "without segments {gone:?}");
+        assert_eq!(read, all_but(&[lost], 72));
+    }
+}
+
+#[test]
+fn a_salvage_keeps_what_is_sound_behind_a_torn_batch_too() {
+    let whole = Dir::new(false);
+    {
+        let broker = whole.open(RecoveryMode::Repair).unwrap();
+        let partition = partition(&broker).unwrap();
+        append(&partition, 2);
+        append(&partition, 1);
+        let killed = whole.copy();
+        let batches = killed.copy().batches();
+        let [.., torn, _] = &batches[..] else { panic!() };
+        killed.flip(&torn.path, torn.position + 80);
+
+        let repaired = killed.copy().open(RecoveryMode::Repair).unwrap();
+        assert_eq!(self::partition(&repaired).unwrap().log_end_offset(), 72, "all of it is cut");
+        let (read, lost) = salvage(&killed, "a torn batch");
+        assert_eq!(lost, std::slice::from_ref(&(72..74)));
+        assert_eq!(read, all_but(&lost, 75));
+    }
+    // With nothing sound behind it, nobody was told of it.
+    let broker = whole.open(RecoveryMode::Repair).unwrap();
+    append(&partition(&broker).unwrap(), 2);
+    let killed = whole.copy();
+    let batches = killed.copy().batches();
+    let torn = batches.last().unwrap();
+    killed.flip(&torn.path, torn.position + 80);
+    let (read, lost) = salvage(&killed, "a torn tail");
+    assert_eq!((read, lost), (all_but(&[], u64::from(torn.offsets.start)), vec![]));
+}
+
+#[test]
+fn a_damaged_catalog_is_salvaged_as_far_as_it_goes() {
+    let dir = Dir::new(false);
+    let catalog = Path::new("data/__topic_catalog-0/00000000000000000000.log");
+    dir.flip(catalog, 30);
+    assert!(dir.open(RecoveryMode::Repair).is_err());
+    let broker = dir.open(RecoveryMode::Salvage).unwrap();
+    let report = broker.recovery_report();
+    assert!(!report.partitions[0].lost.is_empty(), "{report}");
+    let text = report.to_string();
+    assert!(text.contains("lost offsets 0.."), "{text}");
+}
+
+#[test]
+fn strict_takes_a_torn_tail_and_nothing_else() {
+    let whole = Dir::new(false);
+    let broker = whole.open(RecoveryMode::Repair).unwrap();
+    append(&partition(&broker).unwrap(), 2);
+    let killed = whole.copy();
+    drop(broker);
+    let torn = killed.copy().batches().last().unwrap().clone();
+    killed.flip(&torn.path, torn.position + 80);
+    let opened = killed.copy().open(RecoveryMode::Strict).unwrap();
+    assert!(opened.recovery_report().partitions.iter().any(|one| one.cut.is_some()));
+    drop(opened);
+
+    let refused = |dir: &Dir, file: &str| match dir.open(RecoveryMode::Strict) {
+        Err(error @ Error::RecoveryRefused { .. }) => {
+            let text = format!("{error:?}");
+            assert!(error.is_corruption() && text.contains(file), "{text}");
+            assert!(!dir.open(RecoveryMode::Repair).unwrap().recovery_report().to_string().is_empty());
+        }
+        other => panic!("{file}: {other:?}"),
+    };
+    for file in ["partition.metadata", "leader-epoch-checkpoint"] {
+        for is_removed in [true, false] {
+            let dir = Dir::new(false);
+            let path = Path::new(DIR).join(file);
+            dir.storage.remove_file(&path).unwrap();
+            if !is_removed {
+                let new = dir.storage.open(&path, Access::Create).unwrap();
+                new.write_at(0, &[IoSlice::new(b"nonsense")]).unwrap();
+            }
+            refused(&dir, file);
+        }
+    }
+    let dir = Dir::new(true);
+    let checkpoint = Path::new("data/recovery-point-offset-checkpoint");
+    dir.flip(checkpoint, 0);
+    refused(&dir, "recovery-point-offset-checkpoint");
+}
