@@ -109,6 +109,9 @@
 //!
 //! Each codec is one, and on by default: `gzip`, `snappy`, `lz4`, `zstd` (which builds C). Without its feature, writing a batch
 //! of that codec or looking at its records is [`Error::CodecDisabled`].
+//!
+//! `testing`, off by default, adds the module `testing`: a disk that breaks on purpose, and what breaks it at every step of a piece
+//! of code, for your own tests. The crate's tests are written with it.
 
 mod admin;
 mod broker;
@@ -125,6 +128,8 @@ mod settings;
 mod signal;
 mod storage;
 mod sync;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod topic;
 mod uuid;
 

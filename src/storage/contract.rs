@@ -28,6 +28,16 @@ macro_rules! checks {
                 super::$check(&storage, root);
             })*
         }
+
+        #[cfg(feature = "testing")]
+        mod on_a_test_disk {
+            $(#[test] fn $check() {
+                let disk = crate::testing::TestDisk::new();
+                let root = super::Path::new("/root");
+                super::Storage::create_dir(&disk, root).unwrap();
+                super::$check(&disk, root);
+            })*
+        }
     };
 }
 

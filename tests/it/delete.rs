@@ -5,12 +5,12 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
+use streamlog::testing::Fault;
 use streamlog::{
     AutoOffsetReset, Broker, Error, NewTopic, Offset, Partition, Record, Timestamp, Topic, TopicConfig,
     TopicPartition,
 };
 
-use crate::faults::disk::{Failure, Plan};
 use crate::kit::{Faulty, Place, day_long, values};
 
 /// A topic of so many partitions with small segments, and a few records in each, on several of them.
@@ -367,7 +367,7 @@ fn a_full_disk_gets_the_space_of_a_deleted_topic_back() {
     let Faulty { disk, clock, broker } = Faulty::new(1);
     broker.topic("t").unwrap().partition(0).unwrap().append(&[Record::new().value("v")]).unwrap();
     clock.advance(day_long());
-    disk.plan(Plan::FailChangesOf("checkpoint", Failure::Full));
+    disk.inject(Fault::full().of("checkpoint"));
     broker.admin().delete_topic("t").unwrap();
     clock.advance(Duration::ZERO);
     let left = disk
@@ -375,7 +375,7 @@ fn a_full_disk_gets_the_space_of_a_deleted_topic_back() {
         .into_keys()
         .find(|path| path.starts_with("data/t-0") || path.to_string_lossy().contains("-delete/"));
     assert_eq!(left, None);
-    disk.plan(Plan::Nothing);
+    disk.heal();
     create(&broker, "t", 1);
 }
 

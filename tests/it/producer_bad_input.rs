@@ -4,11 +4,11 @@ use std::panic;
 use std::path::Path;
 use std::time::Duration;
 
+use streamlog::testing::Crash;
 use streamlog::{
     Acks, Broker, Compression, Error, ManualClock, PartitionChoice, Partitioner, Record, Timestamp,
 };
 
-use crate::faults::disk::After;
 use crate::kit::{Faulty, Place};
 
 /// Answers whatever it is told to.
@@ -91,9 +91,9 @@ fn a_partitioner_that_does_not_do_its_work_is_told_on() {
 #[test]
 fn an_offline_partition_refuses_and_the_others_take() {
     let stage = Faulty::new(2);
-    let disk = stage.disk.after(After::Kill);
+    let disk = stage.disk.after(Crash::Kill);
     drop(stage);
-    disk.put(Path::new("data/t-0"), None);
+    disk.take(Path::new("data/t-0")).unwrap();
     let clock = ManualClock::new(Timestamp::from_millis(0));
     let broker = Broker::builder().log_dir("data").storage(disk).clock(clock).open().unwrap();
     let producer = broker.producer().build().unwrap();

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use streamlog::testing::Call;
 use streamlog::{Acks, Compression, Error, Offset, Record, TimestampType, TopicConfig};
 
-use crate::faults::calls::Call;
 use crate::kit::{Faulty, Seed, values};
 
 const LONG: Duration = Duration::from_secs(3600);

@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use streamlog::testing::{Calls, Fault, TestDisk};
 use streamlog::{
     Acks, Broker, Delivery, Error, MemoryStorage, NewTopic, Offset, PartitionChoice, Partitioner, Producer,
     Record, Storage,
 };
 
-use crate::faults::disk::{Disk, Failure, Plan};
 use crate::kit::{Faulty, Ran, values};
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -174,7 +174,7 @@ fn a_failure_without_acks_is_told_to_nobody() {
 fn a_close_tells_what_flush_would_have() {
     let stage = Faulty::new(1);
     let producer = stage.broker.producer().retries(0).build().unwrap();
-    stage.disk.plan(Plan::FailChangesOf("t-0", Failure::Io));
+    stage.disk.inject(Fault::io().on(Calls::Writes).of("t-0"));
     drop(producer.send(Record::to("t").value("lost")).unwrap());
     assert!(matches!(producer.close(LONG), Err(Error::DeliveryFailed { .. })));
     producer.close(LONG).unwrap();
@@ -338,19 +338,19 @@ fn an_awaited_record_is_ready_once_it_is_durable() {
 
 #[test]
 fn a_background_thread_may_let_go_of_the_last_handle() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let broker = Broker::builder().log_dir("data").storage(disk.clone()).open().unwrap();
     broker.admin().create_topic(NewTopic::new("t")).unwrap();
     let (pause, acks) = (Duration::from_millis(1), Acks::Leader);
     let producer =
         broker.producer().retry_backoff(pause).retry_backoff_max(pause).acks(acks).build().unwrap();
-    disk.plan(Plan::FailChangesOf("t-0", Failure::Full));
+    disk.inject(Fault::full().of("t-0"));
     let mut delivery = producer.send(Record::to("t").value("a")).unwrap();
     let (told, tell) = std::sync::mpsc::sync_channel(8);
     let waker = Waker::from(Arc::new(LetsGo(Mutex::new(Some((producer, broker))), told)));
     assert!(Pin::new(&mut delivery).poll(&mut Context::from_waker(&waker)).is_pending());
     drop(waker);
-    disk.plan(Plan::Nothing);
+    disk.heal();
     // Nobody but the thread that tries again is left to complete it, and to close the broker.
     tell.recv().unwrap();
     assert_eq!(delivery.wait().unwrap().offset, Some(Offset::ZERO));

@@ -6,11 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use streamlog::testing::{Crash, Fault};
 use streamlog::{
     Acks, Broker, Delivery, Error, Producer, Record, RecordMetadata, Result, Timestamp, TopicConfig,
 };
 
-use crate::faults::disk::{After, Failure, Plan};
 use crate::kit::{Faulty, Ran, Row, START, Seed, all_rows, rows_of};
 
 const SEEDS: u64 = 60;
@@ -88,14 +88,15 @@ impl Run {
 
     fn change_disk(&mut self) {
         let part = ["t-0/0", "t-1/0", "t-"][self.seed.below(3)];
+        self.stage.heal();
         match self.seed.below(7) {
-            0..4 => self.stage.heal(),
-            4 => self.stage.disk.plan(Plan::FailChangesOf(part, Failure::Short)),
+            0..4 => {}
+            4 => self.stage.disk.inject(Fault::short_write().of(part)),
             5 => self.stage.fill(part),
             _ => {
                 // What is no sign of a full disk is not tried again.
                 self.is_patient = false;
-                self.stage.disk.plan(Plan::FailChangesOf(part, Failure::Late));
+                self.stage.disk.inject(Fault::late_write().of(part));
                 self.send();
                 self.stage.heal();
             }
@@ -289,7 +290,7 @@ impl Run {
         if self.acks != Acks::All {
             return;
         }
-        let disk = self.stage.disk.after(After::PowerCut);
+        let disk = self.stage.disk.after(Crash::PowerCut);
         let clock = self.stage.clock.clone();
         let broker = Broker::builder().log_dir("data").storage(disk).clock(clock).open().unwrap();
         for partition in 0..PARTITIONS {

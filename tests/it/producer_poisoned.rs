@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use streamlog::testing::{Calls, Fault};
 use streamlog::{Acks, Delivery, Error, Offset, Record, RecordMetadata, Result};
 
-use crate::faults::disk::Plan;
 use crate::kit::{Faulty, Ran, values};
 
 fn check_poisoned(told: Result<RecordMetadata>, expected_durable: u64) {
@@ -42,7 +42,7 @@ fn a_failed_sync_fails_what_waited_for_it_and_no_other_partition() {
         assert_eq!(ask(send(0, "durable")).unwrap().offset, Some(Offset::ZERO), "{name}");
         let (earlier, kept) = (send(0, "appended"), ask(send(1, "other")));
         assert!(kept.is_ok());
-        stage.disk.plan(Plan::FailSyncsOf("t-0"));
+        stage.disk.inject(Fault::io().on(Calls::Syncs).of("t-0"));
         check_poisoned(ask(earlier), 1);
         stage.heal();
         // It takes nothing any more, and says why at once.
@@ -64,7 +64,7 @@ fn a_flush_tells_of_a_failed_sync_once() {
     for partition in [0, 1] {
         drop(producer.send(Record::to("t").partition(partition).value("v")).unwrap());
     }
-    stage.disk.plan(Plan::FailSyncsOf("t-0"));
+    stage.disk.inject(Fault::io().on(Calls::Syncs).of("t-0"));
     check_poisoned(producer.flush().map(|()| unreachable!("it fails")), 0);
     assert_eq!(stage.partition(1).durable_offset(), 1);
     producer.flush().unwrap();
@@ -83,7 +83,7 @@ fn a_failed_sync_of_somebody_elses_records_is_not_this_producers() {
     drop(producer.send(Record::to("t").value("mine")).unwrap());
     producer.flush().unwrap();
     stage.partition(0).append(&[Record::new().value("another's")]).unwrap();
-    stage.disk.plan(Plan::FailSyncsOf("t-0"));
+    stage.disk.inject(Fault::io().on(Calls::Syncs).of("t-0"));
     assert!(stage.partition(0).sync().is_err());
     producer.flush().unwrap();
     producer.close(Duration::from_secs(1)).unwrap();
@@ -94,7 +94,7 @@ fn a_failed_sync_in_the_background_is_told_by_the_next_flush() {
     let stage = Faulty::new(1);
     let producer = stage.broker.producer().linger(Duration::from_millis(5)).build().unwrap();
     drop(producer.send(Record::to("t").value("v")).unwrap());
-    stage.disk.plan(Plan::FailSyncsOf("t-0"));
+    stage.disk.inject(Fault::io().on(Calls::Syncs).of("t-0"));
     stage.advance_millis(5);
     assert_eq!(
         (stage.partition(0).log_end_offset(), stage.partition(0).durable_offset()),
@@ -108,7 +108,7 @@ fn a_failed_sync_in_the_background_is_told_by_the_next_flush() {
 fn who_does_not_wait_for_syncs_goes_on_until_the_partition_is_known_to_be_lost() {
     let stage = Faulty::new(1);
     let producer = stage.broker.producer().acks(Acks::Leader).build().unwrap();
-    stage.disk.plan(Plan::FailSyncsOf("t-0"));
+    stage.disk.inject(Fault::io().on(Calls::Syncs).of("t-0"));
     assert_eq!(producer.send(Record::to("t").value("a")).unwrap().wait().unwrap().offset, Some(Offset::ZERO));
     producer.flush().unwrap();
     assert!(stage.partition(0).sync().is_err());

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use streamlog::testing::{Calls, Fault};
 use streamlog::{Acks, Error, Offset, ProducerBuilder, Record, TopicConfig};
 
-use crate::faults::disk::{Failure, Plan};
 use crate::kit::{Faulty, values};
 
 /// Batches of one record each.
@@ -23,10 +23,10 @@ fn check_sequences(stage: &Faulty, partition: u32, id: Option<i64>) {
 
 #[test]
 fn a_disk_that_has_space_again_later_takes_everything_in_order() {
-    for failure in [Failure::Full, Failure::Short] {
+    for failure in [Fault::full(), Fault::short_write()] {
         let stage = Faulty::new(2);
         let producer = single(stage.broker.producer()).build().unwrap();
-        stage.disk.plan(Plan::FailChangesOf("t-0", failure));
+        stage.disk.inject(failure.on(Calls::Writes).of("t-0"));
         let mut deliveries = Vec::new();
         for number in 0..12_u32 {
             let record = Record::to("t").partition(0);
@@ -187,7 +187,7 @@ fn one_bad_batch_among_several_fails_alone() {
         if is_resting {
             // Some of the attempts find the disk full in the middle of several batches.
             for _ in 0..5 {
-                stage.disk.plan(Plan::FailOnce(stage.disk.counts().0 + 2, Failure::Full));
+                stage.disk.inject(Fault::full().on(Calls::All).at_call(stage.disk.call_count() + 2));
                 stage.advance_millis(300);
             }
         }
@@ -247,7 +247,7 @@ fn the_last_attempt_is_the_one_that_retries_allow() {
 fn a_broken_disk_is_not_tried_again() {
     let stage = Faulty::new(1);
     let producer = single(stage.broker.producer()).build().unwrap();
-    stage.disk.plan(Plan::FailChangesOf("t-0", Failure::Io));
+    stage.disk.inject(Fault::io().on(Calls::Writes).of("t-0"));
     let failed = producer.send(Record::to("t").value("a")).unwrap().wait().unwrap_err();
     assert!(!failed.is_retriable() && matches!(failed, Error::DeliveryFailed { .. }), "{failed:?}");
     assert_eq!(stage.now_millis(), 0);

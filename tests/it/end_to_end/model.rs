@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::Poll;
 use std::time::Duration;
 
+use streamlog::testing::{Calls, Crash, Fault, TestDisk};
 use streamlog::{
     Acks, AutoOffsetReset, Broker, BrokerConfig, Clock, Error, HashPartitioner, IsolationLevel, ManualClock,
     NewTopic, Producer, Record, Records, Result, RoundRobinPartitioner, StickyPartitioner, Timestamp,
@@ -15,7 +16,6 @@ use streamlog::{
 
 use super::book::{Book, Sent};
 use super::follower::{Follower, row_of};
-use crate::faults::disk::{After, Disk, Failure, Plan};
 use crate::kit::{Ran, Row, START, Seed};
 
 const SEEDS: u64 = 60;
@@ -34,7 +34,7 @@ struct Sender {
 
 struct Run {
     seed: Seed,
-    disk: Disk,
+    disk: TestDisk,
     clock: ManualClock,
     broker: Broker,
     book: Book,
@@ -45,14 +45,14 @@ struct Run {
     held: Vec<(Records, Vec<Row>)>,
 }
 
-fn open(disk: &Disk, clock: &ManualClock) -> Broker {
+fn open(disk: &TestDisk, clock: &ManualClock) -> Broker {
     let builder = Broker::builder().log_dir("data").storage(disk.clone()).clock(clock.clone());
     builder.config(BrokerConfig::default().seed(7)).open().unwrap()
 }
 
 impl Run {
     fn new(number: u64) -> Run {
-        let (disk, clock) = (Disk::new(), ManualClock::new(Timestamp::from_millis(START)));
+        let (disk, clock) = (TestDisk::new(), ManualClock::new(Timestamp::from_millis(START)));
         let broker = open(&disk, &clock);
         let (senders, followers, held) = (Vec::new(), Vec::new(), Vec::new());
         let (seed, book) = (Seed::new(number), Book::default());
@@ -262,19 +262,20 @@ impl Run {
     }
 
     fn heal(&self) {
-        self.disk.plan(Plan::Nothing);
+        self.disk.heal();
     }
 
     fn change_disk(&mut self) {
         let part = ["a-0/0", "b-", "a-", "b-1/0"][self.seed.below(4)];
+        self.heal();
         match self.seed.below(6) {
-            0..3 => self.heal(),
-            3 => self.disk.plan(Plan::FailChangesOf(part, Failure::Short)),
-            4 => self.disk.plan(Plan::FailChangesOf(part, Failure::Full)),
+            0..3 => {}
+            3 => self.disk.inject(Fault::short_write().of(part)),
+            4 => self.disk.inject(Fault::full().of(part)),
             _ => {
                 // What is no sign of a full disk is not tried again.
-                let failure = [Failure::Late, Failure::Io][self.seed.below(2)];
-                self.disk.plan(Plan::FailChangesOf(part, failure));
+                let failure = [Fault::late_write(), Fault::io()][self.seed.below(2)].clone();
+                self.disk.inject(failure.on(Calls::Writes).of(part));
                 self.send();
                 self.heal();
                 self.book.catch_up(&self.broker);
@@ -373,7 +374,7 @@ impl Run {
         self.book.catch_up(&self.broker);
         self.book.secure(&self.broker);
         let after =
-            [After::PowerCut, After::TornPowerCut(self.seed.below(1 << 30) as u64)][self.seed.below(2)];
+            [Crash::PowerCut, Crash::Reordered { seed: self.seed.below(1 << 30) as u64 }][self.seed.below(2)];
         let disk = self.disk.after(after);
         self.heal();
         self.broker.close().unwrap();

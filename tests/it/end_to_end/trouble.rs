@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use streamlog::testing::{Calls, Fault, TestDisk};
 use streamlog::{
     Acks, AutoOffsetReset, Broker, BrokerConfig, Delivery, Error, ManualClock, NewTopic, PartitionId, Record,
     RecordMetadata, Result, Timestamp, TopicPartition,
 };
 
-use crate::faults::disk::{Disk, Failure, Plan};
 use crate::kit::{Faulty, Ran, START};
 
 /// A way to learn what became of a record.
@@ -63,7 +63,7 @@ fn what_a_deleted_topic_took_with_it_is_told_by_a_flush_where_nobody_asked() {
 }
 
 /// A broker on the log directories `data` and `b`, with a topic `t`, and which of its partitions are in `b`.
-fn two_directories(disk: &Disk, partitions: u32) -> (Broker, BTreeSet<u32>) {
+fn two_directories(disk: &TestDisk, partitions: u32) -> (Broker, BTreeSet<u32>) {
     let clock = ManualClock::new(Timestamp::from_millis(START));
     let builder = Broker::builder().log_dir("data").log_dir("b").storage(disk.clone()).clock(clock);
     let broker = builder.config(BrokerConfig::default().seed(7)).open().unwrap();
@@ -76,28 +76,30 @@ fn two_directories(disk: &Disk, partitions: u32) -> (Broker, BTreeSet<u32>) {
 #[test]
 fn a_log_directory_that_dies_fails_its_own_partitions_alone() {
     const PARTITIONS: u32 = 4;
-    for (acks, plan) in [
-        (Acks::All, Plan::FailSyncsOf("b/")),
-        (Acks::All, Plan::FailChangesOf("b/t-", Failure::Io)),
-        (Acks::Leader, Plan::FailChangesOf("b/t-", Failure::Io)),
-        (Acks::Leader, Plan::FailChangesOf("b/t-", Failure::Late)),
+    for (acks, fault, calls) in [
+        (Acks::All, Fault::io().of("b/"), Calls::Syncs),
+        (Acks::All, Fault::io().of("b/t-"), Calls::Writes),
+        (Acks::Leader, Fault::io().of("b/t-"), Calls::Writes),
+        (Acks::Leader, Fault::late_write().of("b/t-"), Calls::Writes),
     ] {
-        let disk = Disk::new();
+        let disk = TestDisk::new();
         let (broker, in_b) = two_directories(&disk, PARTITIONS);
         assert_eq!(in_b.len(), 2);
         let producer = broker.producer().acks(acks).linger(Duration::from_millis(5)).build().unwrap();
         let send = |number: u32| producer.send(Record::to("t").partition(number % PARTITIONS).value("v"));
         (0..PARTITIONS).for_each(|number| assert!(send(number).unwrap().wait().is_ok()));
 
-        disk.plan(plan);
+        disk.inject(fault.clone().on(calls));
         let sent: Vec<Delivery> = (0..40).map(|number| send(number).unwrap()).collect();
         for (number, delivery) in (0..40).zip(sent) {
             let told = delivery.wait();
             let is_dead = in_b.contains(&(number % PARTITIONS));
             match told {
-                Ok(metadata) => assert!(!is_dead && metadata.partition == number % PARTITIONS, "{plan:?}"),
+                Ok(metadata) => {
+                    assert!(!is_dead && metadata.partition == number % PARTITIONS, "{acks:?}, {fault}")
+                }
                 Err(Error::DeliveryFailed { partition, source, .. }) => {
-                    assert!(is_dead && partition == number % PARTITIONS, "{plan:?}");
+                    assert!(is_dead && partition == number % PARTITIONS, "{acks:?}, {fault}");
                     assert!(matches!(*source, Error::Io { .. } | Error::Poisoned { .. }), "{source:?}");
                 }
                 Err(other) => panic!("{other:?}"),
@@ -113,14 +115,14 @@ fn a_log_directory_that_dies_fails_its_own_partitions_alone() {
         while !consumer.poll(Duration::ZERO).unwrap().is_empty() {}
         for number in 0..PARTITIONS {
             // A sync that failed takes back nothing that is in the page cache.
-            let is_short = in_b.contains(&number) && !matches!(plan, Plan::FailSyncsOf(_));
+            let is_short = in_b.contains(&number) && calls != Calls::Syncs;
             let expected = if is_short { 1 } else { 11 };
-            assert_eq!(consumer.position(&named(number)).unwrap(), expected, "{plan:?}");
+            assert_eq!(consumer.position(&named(number)).unwrap(), expected, "{acks:?}, {fault}");
         }
-        disk.plan(Plan::Nothing);
+        disk.heal();
         (0..PARTITIONS).for_each(|number| {
-            let is_poisoned = in_b.contains(&number) && matches!(plan, Plan::FailSyncsOf(_));
-            assert_eq!(send(number).unwrap().wait().is_err(), is_poisoned, "{plan:?}");
+            let is_poisoned = in_b.contains(&number) && calls == Calls::Syncs;
+            assert_eq!(send(number).unwrap().wait().is_err(), is_poisoned, "{acks:?}, {fault}");
         });
     }
 }

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
 
+use streamlog::testing::{Crash, TestDisk};
 use streamlog::{Broker, Cut, Error, NewTopic, Offset, Partition, Record, Timestamp, TopicConfig};
 
-use super::disk::{After, Disk};
 use super::power_cut::told;
 use super::script;
 
 /// A log directory with sealed segments, and what is in it.
 struct Whole {
-    disk: Disk,
+    disk: TestDisk,
     /// Value and timestamp of each record.
     records: Vec<(Vec<u8>, i64)>,
     durable: usize,
@@ -36,7 +36,7 @@ const TIMES: &[i64] = &[100, 150, 120, 300, 290, 310, 400, 400, 390, 500, 620, 6
 
 impl Whole {
     fn new(is_clean: bool) -> Whole {
-        let disk = Disk::new();
+        let disk = TestDisk::new();
         let (broker, clock) = script::open(&disk).unwrap();
         let age = std::time::Duration::from_millis(200);
         let config = TopicConfig::default().index_interval_bytes(50).segment_age(age);
@@ -65,14 +65,17 @@ impl Whole {
             broker.close().unwrap();
             durable = records.len();
         }
-        let disk = disk.after(After::Kill);
+        let disk = disk.after(Crash::Kill);
         Whole { disk, records, durable, is_clean }
     }
 
     /// Opens the directory with this file changed, and checks every answer.
     fn check(&self, path: &Path, bytes: Option<&[u8]>, tally: &mut Tally) {
-        let disk = self.disk.after(After::Kill);
-        disk.put(path, bytes);
+        let disk = self.disk.after(Crash::Kill);
+        match bytes {
+            Some(bytes) => disk.put(path, bytes).unwrap(),
+            None => disk.take(path).unwrap(),
+        }
         tally.cases += 1;
         let is_index = path.extension().is_some_and(|one| one == "index" || one == "timeindex");
         let broker = match script::open(&disk) {
@@ -249,7 +252,7 @@ fn a_file_cut_short_after_an_unclean_end_is_never_a_silent_loss() {
 
 #[test]
 fn a_value_that_holds_batches_is_never_served_as_batches() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let (broker, _) = script::open(&disk).unwrap();
     broker.admin().create_topic(script::topic("t", 1)).unwrap();
     let partition = broker.topic("t").unwrap().partition(0).unwrap();
@@ -264,17 +267,17 @@ fn a_value_that_holds_batches_is_never_served_as_batches() {
         values.push(value);
     }
     partition.sync().unwrap();
-    let disk = disk.after(After::Kill);
+    let disk = disk.after(Crash::Kill);
     let path = Path::new("data/t-0/00000000000000000000.log");
     let bytes = disk.files()[path].clone();
     let end = bytes.iter().rposition(|&byte| byte != 0).unwrap();
     let mut served = 0;
     for position in 0..=end {
         for flip in [0x01, 0x20, 0xff] {
-            let hit = disk.after(After::Kill);
+            let hit = disk.after(Crash::Kill);
             let mut damaged = bytes.clone();
             damaged[position] ^= flip;
-            hit.put(path, Some(&damaged));
+            hit.put(path, &damaged).unwrap();
             let (broker, _) = script::open(&hit).unwrap();
             // Damage in what was acknowledged: nothing of it is served, or just what was appended.
             let Ok(partition) = broker.topic("t").unwrap().partition(0) else { continue };

@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use streamlog::testing::{Calls, Crash, Fault, TestDisk};
 use streamlog::{Broker, Error, ManualClock, NewTopic, Partition, Storage};
 
 use super::acknowledgement::{Kept, Ledger, Place, read_all};
-use super::disk::{After, Disk, Failure, Plan};
 use super::script::{self, LIFE, Step};
 
 /// A life in which steps may fail; the ledger has what was promised all the same.
 struct Tolerant {
-    disk: Disk,
+    disk: TestDisk,
     ledger: Ledger,
     broker: Option<(Broker, ManualClock)>,
     /// After how many failed steps the disk works again.
@@ -22,10 +22,9 @@ struct Tolerant {
 }
 
 impl Tolerant {
-    fn new(plan: Plan, patience: usize) -> Tolerant {
-        let disk = Disk::new();
-        disk.plan(plan);
-        let fails_once = matches!(plan, Plan::FailOnce(..));
+    fn new(fault: Fault, fails_once: bool, patience: usize) -> Tolerant {
+        let disk = TestDisk::new();
+        disk.inject(fault);
         Tolerant { disk, ledger: Ledger::default(), broker: None, patience, failed: 0, fails_once }
     }
 
@@ -34,7 +33,7 @@ impl Tolerant {
         for &step in LIFE {
             self.step(step);
         }
-        self.disk.plan(Plan::Nothing);
+        self.disk.heal();
     }
 
     /// Opens, until the disk lets it.
@@ -54,7 +53,7 @@ impl Tolerant {
         self.failed += 1;
         assert!(self.failed < 40, "it fails for ever: {error:?}");
         if self.failed >= self.patience {
-            self.disk.plan(Plan::Nothing);
+            self.disk.heal();
         }
     }
 
@@ -97,7 +96,7 @@ impl Tolerant {
                     assert_eq!(partition.log_end_offset(), end, "a failed append shows nothing");
                     // Undone at once, where the disk lets it.
                     if self.fails_once {
-                        let after = self.disk.after(After::Kill);
+                        let after = self.disk.after(Crash::Kill);
                         self.ledger.clone().check(&script::open(&after).unwrap().0, Kept::Appended);
                     }
                     self.note_failure(&error);
@@ -183,8 +182,8 @@ fn check_aftermath(tolerant: Tolerant, poisoned_max: usize) -> usize {
     }
     assert!(poisoned.len() <= poisoned_max, "{poisoned:?}");
 
-    for after in [After::Kill, After::PowerCut] {
-        let kept = if after == After::Kill { Kept::Appended } else { Kept::Durable };
+    for after in [Crash::Kill, Crash::PowerCut] {
+        let kept = if after == Crash::Kill { Kept::Appended } else { Kept::Durable };
         ledger.clone().check(&script::open(&disk.after(after)).unwrap().0, kept);
     }
     let closed = broker.close();
@@ -195,29 +194,32 @@ fn check_aftermath(tolerant: Tolerant, poisoned_max: usize) -> usize {
     ledger.check(&broker, Kept::Appended);
 
     // What the failed sync left in the page cache alone is on the device now, or it is not told as durable.
-    let after = disk.after(After::PowerCut);
+    let after = disk.after(Crash::PowerCut);
     ledger.clone().check(&script::open(&after).unwrap().0, Kept::Durable);
     for (_, partition) in partitions(&broker) {
         script::append(&partition, &mut ledger, 1, 100).unwrap();
         script::sync(&partition, &mut ledger).unwrap();
     }
-    ledger.check(&script::open(&disk.after(After::PowerCut)).unwrap().0, Kept::Durable);
+    ledger.check(&script::open(&disk.after(Crash::PowerCut)).unwrap().0, Kept::Durable);
     poisoned.len()
 }
 
 /// The number of calls that the whole life makes.
 fn life_calls() -> u64 {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     drop(script::live(&disk, LIFE, &mut Ledger::default()).unwrap());
-    disk.counts().0
+    disk.call_count()
 }
 
-fn check_failures(step_by: usize, plan: impl Fn(u64) -> Plan, patience: usize, poisoned_max: usize) {
+fn check_failures(step_by: usize, fault: &Fault, is_once: bool, patience: usize, poisoned_max: usize) {
     let calls = life_calls();
     let (mut points, mut poisoned) = (0, 0);
     for call in (1..=calls).step_by(step_by) {
-        poisoned += super::power_cut::told(&format!("{:?} of {calls} calls", plan(call)), || {
-            let mut tolerant = Tolerant::new(plan(call), patience);
+        let fault = fault.clone();
+        let fault =
+            if is_once { fault.on(Calls::All).at_call(call) } else { fault.on(Calls::Steps).from_call(call) };
+        poisoned += super::power_cut::told(&format!("{fault} of {calls}"), || {
+            let mut tolerant = Tolerant::new(fault, is_once, patience);
             tolerant.run();
             check_aftermath(tolerant, poisoned_max)
         });
@@ -229,35 +231,36 @@ fn check_failures(step_by: usize, plan: impl Fn(u64) -> Plan, patience: usize, p
 
 #[test]
 fn a_disk_that_is_full_once_at_any_call_costs_no_more_than_that_call() {
-    check_failures(1, |call| Plan::FailOnce(call, Failure::Full), 1, 1);
+    check_failures(1, &Fault::full(), true, 1, 1);
 }
 
 #[test]
 fn a_disk_that_fails_once_at_any_call_costs_no_more_than_that_call() {
-    check_failures(1, |call| Plan::FailOnce(call, Failure::Io), 1, 1);
+    check_failures(1, &Fault::io(), true, 1, 1);
 }
 
 #[test]
 fn a_write_cut_short_at_any_call_is_undone() {
-    check_failures(2, |call| Plan::FailOnce(call, Failure::Short), 1, 1);
+    check_failures(2, &Fault::short_write(), true, 1, 1);
 }
 
 #[test]
 fn a_write_that_was_made_and_failed_all_the_same_is_undone() {
-    check_failures(1, |call| Plan::FailOnce(call, Failure::Late), 1, 1);
+    check_failures(1, &Fault::late_write(), true, 1, 1);
 }
 
 #[test]
 fn a_disk_that_fails_for_a_while_from_any_call_on_is_outlived() {
-    for (failure, patience) in [(Failure::Full, 2), (Failure::Short, 3), (Failure::Late, 1), (Failure::Io, 5)]
+    for (failure, patience) in
+        [(Fault::full(), 2), (Fault::short_write(), 3), (Fault::late_write(), 1), (Fault::io(), 5)]
     {
-        check_failures(5, |call| Plan::FailFrom(call, failure), patience, 4);
+        check_failures(5, &failure, false, patience, 4);
     }
 }
 
 #[test]
 fn a_failed_sync_poisons_its_partition_and_no_other() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let mut ledger = Ledger::default();
     let (broker, clock) = script::open(&disk).unwrap();
     broker.admin().create_topic(script::topic("t", 2)).unwrap();
@@ -268,7 +271,7 @@ fn a_failed_sync_poisons_its_partition_and_no_other() {
     script::sync(&hit, &mut ledger).unwrap();
     script::append(&hit, &mut ledger, 3, 50).unwrap();
     script::append(&other, &mut ledger, 1, 50).unwrap();
-    disk.plan(Plan::FailSyncsOf("t-0"));
+    disk.inject(Fault::io().on(Calls::Syncs).of("t-0"));
     for _ in 0..2 {
         match hit.sync() {
             Err(Error::Poisoned { topic, partition, durable, .. }) => {
@@ -278,7 +281,7 @@ fn a_failed_sync_poisons_its_partition_and_no_other() {
             other => panic!("{other:?}"),
         }
         // The device is not asked again.
-        disk.plan(Plan::Nothing);
+        disk.heal();
     }
     assert!(matches!(script::append(&hit, &mut ledger, 1, 9), Err(Error::Poisoned { .. })));
     ledger.refused(&hit);
@@ -290,32 +293,32 @@ fn a_failed_sync_poisons_its_partition_and_no_other() {
     drop((hit, other, topic, broker));
 
     ledger.created("t");
-    ledger.clone().check(&script::open(&disk.after(After::PowerCut)).unwrap().0, Kept::Durable);
+    ledger.clone().check(&script::open(&disk.after(Crash::PowerCut)).unwrap().0, Kept::Durable);
     let (broker, _) = script::open(&disk).unwrap();
     assert!(!broker.recovery_report().was_clean);
     ledger.check(&broker, Kept::Appended);
     // Only a page cache has what the failed sync was to write, and a sync alone does not write it.
-    ledger.check(&script::open(&disk.after(After::PowerCut)).unwrap().0, Kept::Durable);
+    ledger.check(&script::open(&disk.after(Crash::PowerCut)).unwrap().0, Kept::Durable);
 }
 
 #[test]
 fn a_disk_that_is_full_in_an_append_takes_it_once_there_is_space() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let mut ledger = Ledger::default();
     let (broker, _) = script::open(&disk).unwrap();
     broker.admin().create_topic(NewTopic::new("t")).unwrap();
     ledger.creating("t", 1);
     let partition = broker.topic("t").unwrap().partition(0).unwrap();
     script::append(&partition, &mut ledger, 1, 100).unwrap();
-    for failure in [Failure::Full, Failure::Short] {
-        disk.plan(Plan::FailFrom(0, failure));
+    for failure in [Fault::full(), Fault::short_write()] {
+        disk.inject(failure.clone().on(Calls::Steps).from_call(0));
         for _ in 0..3 {
             let error = script::append(&partition, &mut ledger, 4, 30_000).unwrap_err();
             assert!(error.is_storage_full() && error.is_retriable(), "{error:?}");
             ledger.refused(&partition);
             assert_eq!(read_all(&partition).len(), ledger.end(&("t".to_owned(), 0)));
         }
-        disk.plan(Plan::Nothing);
+        disk.heal();
         script::append(&partition, &mut ledger, 1, 40).unwrap();
         script::append(&partition, &mut ledger, 4, 30_000).unwrap();
     }
@@ -325,20 +328,20 @@ fn a_disk_that_is_full_in_an_append_takes_it_once_there_is_space() {
 
 #[test]
 fn a_creation_that_failed_and_could_not_be_taken_back_is_completed_from_the_ground_up() {
-    let begun = |plan| {
-        let disk = Disk::new();
+    let begun = |fault: Option<Fault>| {
+        let disk = TestDisk::new();
         let (broker, _) = script::open(&disk).unwrap();
-        let calls = disk.counts().0;
-        disk.plan(plan);
+        let calls = disk.call_count();
+        fault.into_iter().for_each(|fault| disk.inject(fault));
         let created = broker.admin().create_topic(script::topic("t", 2)).is_ok();
-        let calls = calls..disk.counts().0;
-        disk.plan(Plan::Nothing);
+        let calls = calls..disk.call_count();
+        disk.heal();
         broker.close().unwrap_or(());
         (disk, created, calls)
     };
-    for call in begun(Plan::Nothing).2 {
+    for call in begun(None).2 {
         super::power_cut::told(&format!("call {call}"), || {
-            let (disk, created, _) = begun(Plan::FailFrom(call + 1, Failure::Full));
+            let (disk, created, _) = begun(Some(Fault::full().on(Calls::Steps).from_call(call + 1)));
             let (broker, _) = script::open(&disk).unwrap();
             let mut ledger = Ledger::default();
             ledger.creating("t", 2);
@@ -351,7 +354,7 @@ fn a_creation_that_failed_and_could_not_be_taken_back_is_completed_from_the_grou
                 script::sync(&partition, &mut ledger).unwrap();
             }
             ledger.created("t");
-            ledger.check(&script::open(&disk.after(After::PowerCut)).unwrap().0, Kept::Durable);
+            ledger.check(&script::open(&disk.after(Crash::PowerCut)).unwrap().0, Kept::Durable);
         });
     }
 }
@@ -360,11 +363,11 @@ fn a_creation_that_failed_and_could_not_be_taken_back_is_completed_from_the_grou
 fn a_creation_that_was_refused_is_not_completed_by_the_next_open() {
     let mut refused = 0;
     for call in 1..60 {
-        let disk = Disk::new();
+        let disk = TestDisk::new();
         let (broker, _) = script::open(&disk).unwrap();
-        disk.plan(Plan::FailOnce(disk.counts().0 + call, Failure::Full));
+        disk.inject(Fault::full().on(Calls::All).at_call(disk.call_count() + call));
         let created = broker.admin().create_topic(script::topic("t", 2)).map(drop);
-        disk.plan(Plan::Nothing);
+        disk.heal();
         // After a failed sync of the catalog nobody knows.
         let is_known = !matches!(created, Err(Error::Poisoned { .. }));
         broker.close().unwrap_or(());
@@ -378,13 +381,13 @@ fn a_creation_that_was_refused_is_not_completed_by_the_next_open() {
 
 #[test]
 fn a_directory_with_records_in_it_is_not_touched_by_a_creation() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let (broker, _) = script::open(&disk).unwrap();
     for name in ["00000000000000000000.log", "00000000000000000020.log"] {
         let stray = Path::new("data/t-0").join(name);
         Storage::create_dir(&disk, Path::new("data/t-0")).unwrap();
-        disk.put(&stray, Some(b"somebody's records"));
-        disk.put(Path::new("data/t-0/partition.metadata"), Some(b"somebody's"));
+        disk.put(&stray, b"somebody's records").unwrap();
+        disk.put(Path::new("data/t-0/partition.metadata"), b"somebody's").unwrap();
         let before = disk.files();
         let error = broker.admin().create_topic(script::topic("t", 1)).unwrap_err();
         assert!(matches!(&error, Error::InvalidFile { path, .. } if *path == stray), "{error:?}");
@@ -392,7 +395,7 @@ fn a_directory_with_records_in_it_is_not_touched_by_a_creation() {
             files.into_iter().filter(|(path, _)| path.starts_with("data/t-0")).collect::<Vec<_>>()
         };
         assert_eq!(inside(disk.files()), inside(before));
-        disk.put(&stray, None);
+        disk.take(&stray).unwrap();
     }
 }
 
@@ -401,20 +404,20 @@ fn a_roll_whose_append_failed_leaves_no_name_behind_that_a_power_cut_takes() {
     let name = Path::new("data/t-0/00000000000000000001.log");
     let mut rolled = 0;
     for call in 1..10 {
-        let disk = Disk::new();
+        let disk = TestDisk::new();
         let mut ledger = Ledger::default();
         let (broker, _) = script::open(&disk).unwrap();
         ledger.creating("t", 1);
         let partition = broker.admin().create_topic(script::topic("t", 1)).unwrap().partition(0).unwrap();
         script::append(&partition, &mut ledger, 1, 1000).unwrap();
         script::sync(&partition, &mut ledger).unwrap();
-        disk.plan(Plan::FailOnce(disk.counts().0 + call, Failure::Full));
+        disk.inject(Fault::full().on(Calls::All).at_call(disk.call_count() + call));
         let appended = script::append(&partition, &mut ledger, 1, 1000);
-        disk.plan(Plan::Nothing);
+        disk.heal();
         drop(partition);
         broker.close().unwrap();
         rolled += usize::from(appended.is_err() && disk.files().contains_key(name));
-        let is_there = disk.after(After::PowerCut).files().contains_key(name);
+        let is_there = disk.after(Crash::PowerCut).files().contains_key(name);
         assert_eq!(is_there, disk.files().contains_key(name), "call {call}");
     }
     assert!(rolled > 0);

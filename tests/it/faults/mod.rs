@@ -1,9 +1,7 @@
 //! Crashes, failing disks and damaged files: what an acknowledgement is worth when things go wrong.
 
 mod acknowledgement;
-pub(crate) mod calls;
 mod damage;
-pub(crate) mod disk;
 mod failing_disk;
 mod killed_process;
 mod power_cut;

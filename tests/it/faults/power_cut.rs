@@ -1,25 +1,25 @@
 //! The process dies, or the power goes, at every single step of a broker's life, and of its recovery.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use streamlog::testing::{Crash, Fault, TestDisk};
 
 use super::acknowledgement::{Kept, Ledger};
-use super::disk::{After, Disk, Plan};
 use super::script::{self, LIFE, live};
 
 /// The ways in which the disk is left, with what must be there then.
-fn ways(step: u64) -> [(After, Kept); 4] {
+fn ways(step: u64) -> [(Crash, Kept); 4] {
     [
-        (After::Kill, Kept::Appended),
-        (After::PowerCut, Kept::Durable),
-        (After::TornPowerCut(2 * step), Kept::Durable),
-        (After::TornPowerCut(2 * step + 1), Kept::Durable),
+        (Crash::Kill, Kept::Appended),
+        (Crash::PowerCut, Kept::Durable),
+        (Crash::Torn { seed: step }, Kept::Durable),
+        (Crash::Reordered { seed: step }, Kept::Durable),
     ]
 }
 
 /// Lives until the change with number `step`, where the disk goes down.
-fn die_at(step: u64) -> (Disk, Ledger) {
-    let (disk, mut ledger) = (Disk::new(), Ledger::default());
-    disk.plan(Plan::DieAtChange(step));
+fn die_at(step: u64) -> (TestDisk, Ledger) {
+    let (disk, mut ledger) = (TestDisk::new(), Ledger::default());
+    disk.inject(Fault::power_cut().at_step(step));
     let lived = live(&disk, LIFE, &mut ledger);
     assert!(disk.is_down() || lived.is_ok(), "{:?}", lived.err());
     (disk, ledger)
@@ -27,10 +27,10 @@ fn die_at(step: u64) -> (Disk, Ledger) {
 
 /// The number of changes that the whole life makes.
 fn life_steps() -> u64 {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let broker = live(&disk, LIFE, &mut Ledger::default()).unwrap();
     drop(broker);
-    disk.counts().1
+    disk.step_count()
 }
 
 /// Runs `check`, and says where it was when it fails.
@@ -42,10 +42,10 @@ pub(super) fn told<T>(place: &str, check: impl FnOnce() -> T) -> T {
 }
 
 /// Opens what survived, checks it, and goes on with it: appends, a sync, a clean close, another opening.
-fn check_survivor(disk: &Disk, mut ledger: Ledger, kept: Kept) {
+fn check_survivor(disk: &TestDisk, mut ledger: Ledger, kept: Kept) {
     let (broker, clock) = script::open(disk).unwrap();
     assert_eq!(broker.recovery_report().partitions.iter().filter(|one| one.offline.is_some()).count(), 0);
-    let device = disk.after(After::PowerCut).files();
+    let device = disk.after(Crash::PowerCut).files();
     let logs = disk.files().into_iter().filter(|(path, _)| path.to_string_lossy().contains(".log"));
     for (path, bytes) in logs {
         // A log ends where only zeros follow, so how many do does not matter.
@@ -64,7 +64,7 @@ fn check_survivor(disk: &Disk, mut ledger: Ledger, kept: Kept) {
 
     // An open that cut something began a new epoch, durably: what is told as durable now stays, whatever happens.
     let mut again = ledger.clone();
-    let (after, _) = script::open(&disk.after(After::PowerCut)).unwrap();
+    let (after, _) = script::open(&disk.after(Crash::PowerCut)).unwrap();
     again.check(&after, Kept::Durable);
     drop(after);
 
@@ -81,7 +81,7 @@ fn check_survivor(disk: &Disk, mut ledger: Ledger, kept: Kept) {
     }
     clock.advance(std::time::Duration::from_secs(60));
     let mut again = ledger.clone();
-    again.check(&script::open(&disk.after(After::PowerCut)).unwrap().0, Kept::Durable);
+    again.check(&script::open(&disk.after(Crash::PowerCut)).unwrap().0, Kept::Durable);
 
     broker.close().unwrap();
     drop(broker);
@@ -92,9 +92,9 @@ fn check_survivor(disk: &Disk, mut ledger: Ledger, kept: Kept) {
 
 #[test]
 fn a_clean_close_leaves_everything_on_the_device() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     live(&disk, LIFE, &mut Ledger::default()).unwrap().close().unwrap();
-    let mut device = disk.after(After::PowerCut).files();
+    let mut device = disk.after(Crash::PowerCut).files();
     for (path, bytes) in disk.files() {
         // The slots are the only file that is never synced.
         let is_same = path.ends_with("streamlog.durable") || device.remove(&path) == Some(bytes);
@@ -126,12 +126,12 @@ fn a_crash_during_the_recovery_loses_nothing_more() {
             let survivor = disk.after(first);
             let counted = recovery_steps(&survivor);
             let at = fastrand::Rng::with_seed(step).u64(1..=counted);
-            let dying = survivor.after(After::Kill);
-            dying.plan(Plan::DieAtChange(at));
+            let dying = survivor.after(Crash::Kill);
+            dying.inject(Fault::power_cut().at_step(at));
             drop(script::open(&dying));
-            for (second, _) in ways(step + at).into_iter().filter(|(way, _)| *way != After::PowerCut) {
+            for (second, _) in ways(step + at).into_iter().filter(|(way, _)| *way != Crash::PowerCut) {
                 // A page cache that survived the first crash may still go with the power.
-                let kept = if second == After::Kill { kept } else { Kept::Durable };
+                let kept = if second == Crash::Kill { kept } else { Kept::Durable };
                 told(&format!("step {step}, {first:?}, then step {at} of {counted}, {second:?}"), || {
                     check_survivor(&dying.after(second), ledger.clone(), kept);
                 });
@@ -143,8 +143,8 @@ fn a_crash_during_the_recovery_loses_nothing_more() {
 }
 
 /// The number of changes that opening this disk makes, and one at least.
-fn recovery_steps(disk: &Disk) -> u64 {
-    let disk = disk.after(After::Kill);
+fn recovery_steps(disk: &TestDisk) -> u64 {
+    let disk = disk.after(Crash::Kill);
     drop(script::open(&disk).unwrap());
-    disk.counts().1.max(1)
+    disk.step_count().max(1)
 }

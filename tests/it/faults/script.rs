@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use streamlog::testing::TestDisk;
 use streamlog::{
     Broker, BrokerConfig, ManualClock, NewTopic, Offset, Partition, Record, Result, Timestamp, TopicConfig,
 };
 
 use super::acknowledgement::Ledger;
-use super::disk::Disk;
 
 /// The log directory.
 pub(super) const DIR: &str = "data";
@@ -15,7 +15,7 @@ pub(super) const DIR: &str = "data";
 const CHECKPOINT: Duration = Duration::from_secs(5);
 
 /// Opens the broker that is on this disk.
-pub(super) fn open(disk: &Disk) -> Result<(Broker, ManualClock)> {
+pub(super) fn open(disk: &TestDisk) -> Result<(Broker, ManualClock)> {
     let clock = ManualClock::new(Timestamp::from_millis(1_000_000));
     let config = BrokerConfig::default().seed(7).max_open_files(8).checkpoint_interval(CHECKPOINT);
     let builder = Broker::builder().log_dir(DIR).storage(disk.clone()).clock(clock.clone()).config(config);
@@ -79,7 +79,7 @@ pub(super) const LIFE: &[Step] = &[
 ];
 
 /// Lives it, and notes in `ledger` what was acknowledged. Ends at the first error, or with the broker open.
-pub(super) fn live(disk: &Disk, steps: &[Step], ledger: &mut Ledger) -> Result<Broker> {
+pub(super) fn live(disk: &TestDisk, steps: &[Step], ledger: &mut Ledger) -> Result<Broker> {
     let (mut broker, mut clock) = open(disk)?;
     for &step in steps {
         match step {

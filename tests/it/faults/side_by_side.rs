@@ -3,9 +3,9 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
+use streamlog::testing::{Crash, TestDisk};
 use streamlog::{Offset, Partition, Record};
 
-use super::disk::{After, Disk};
 use super::script;
 
 const APPENDERS: u64 = 3;
@@ -40,7 +40,7 @@ fn read_on(partition: &Partition, from: Offset, numbers: &mut [u64]) -> Offset {
 
 #[test]
 fn readers_appenders_syncers_and_checkpoints_do_not_disturb_each_other() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let (broker, clock) = script::open(&disk).unwrap();
     let partition = broker.admin().create_topic(script::topic("t", 1)).unwrap().partition(0).unwrap();
     let (is_over, synced) = (AtomicBool::new(false), AtomicU64::new(0));
@@ -85,7 +85,7 @@ fn readers_appenders_syncers_and_checkpoints_do_not_disturb_each_other() {
         scope.spawn(move || {
             for _ in 0..10 {
                 let promised = synced.load(SeqCst);
-                let (broker, _) = script::open(&disk.after(After::PowerCut)).unwrap();
+                let (broker, _) = script::open(&disk.after(Crash::PowerCut)).unwrap();
                 let partition = broker.topic("t").unwrap().partition(0).unwrap();
                 let end = read_on(&partition, Offset::ZERO, &mut [0; 3]);
                 assert!(u64::from(end) >= promised, "{end} of {promised} that were promised");

@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use streamlog::testing::{Call, TestDisk};
 use streamlog::{Offset, Partition};
 
 use super::acknowledgement::Ledger;
-use super::calls::Call;
-use super::disk::Disk;
 use super::script::{self, DIR, LIFE, Step, live};
 
 /// Checks that each byte of the partition below `durable` has been synced since it was written, and that the names on
@@ -45,7 +44,7 @@ fn check_covered(calls: &[Call], partition: &Partition, durable: Offset) {
 
 #[test]
 fn every_acknowledgement_of_durability_is_preceded_by_a_sync_that_covers_its_bytes() {
-    let (disk, mut ledger) = (Disk::new(), Ledger::default());
+    let (disk, mut ledger) = (TestDisk::new(), Ledger::default());
     let (broker, clock) = script::open(&disk).unwrap();
     let mut checks = 0;
     for &step in LIFE {
@@ -67,7 +66,7 @@ fn every_acknowledgement_of_durability_is_preceded_by_a_sync_that_covers_its_byt
         }
         for name in broker.admin().list_topics().unwrap() {
             for partition in broker.topic(&name).unwrap().partitions().map(Result::unwrap) {
-                check_covered(&disk.calls(), &partition, partition.durable_offset());
+                check_covered(&disk.steps(), &partition, partition.durable_offset());
                 checks += 1;
             }
         }
@@ -79,7 +78,7 @@ fn every_acknowledgement_of_durability_is_preceded_by_a_sync_that_covers_its_byt
 fn an_acknowledgement_among_threads_covers_what_was_appended_before_it() {
     const THREADS: usize = 4;
     const ROUNDS: usize = 12;
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let (broker, _clock) = script::open(&disk).unwrap();
     let topic = broker.admin().create_topic(script::topic("t", 2)).unwrap();
     let checked = AtomicUsize::new(0);
@@ -98,7 +97,7 @@ fn an_acknowledgement_among_threads_covers_what_was_appended_before_it() {
                     }
                     if round % 3 == thread % 3 {
                         let durable = partition.sync().unwrap();
-                        let calls = disk.calls();
+                        let calls = disk.steps();
                         assert!(durable >= end, "a sync covers what was appended before it");
                         check_covered(&calls, &partition, durable);
                         checked.fetch_add(1, Relaxed);
@@ -116,11 +115,11 @@ fn an_acknowledgement_among_threads_covers_what_was_appended_before_it() {
 
 #[test]
 fn the_marker_of_a_clean_shutdown_is_gone_for_good_before_anything_is_appended() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     drop(live(&disk, LIFE, &mut Ledger::default()).unwrap());
     let marker = Path::new(DIR).join(".kafka_cleanshutdown");
     let (mut is_placed, mut is_gone, mut placed) = (false, true, 0);
-    for call in disk.calls() {
+    for call in disk.steps() {
         match &call {
             Call::Rename(_, target) if *target == marker => {
                 (is_placed, is_gone, placed) = (true, false, placed + 1)
@@ -139,9 +138,9 @@ fn the_marker_of_a_clean_shutdown_is_gone_for_good_before_anything_is_appended()
 
 #[test]
 fn a_small_file_is_synced_before_it_is_renamed_and_its_directory_after() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     drop(live(&disk, LIFE, &mut Ledger::default()).unwrap());
-    let calls = disk.calls();
+    let calls = disk.steps();
     let mut names: Vec<PathBuf> = Vec::new();
     for (at, call) in calls.iter().enumerate() {
         let Call::Rename(source, target) = call else { continue };

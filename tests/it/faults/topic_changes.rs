@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use streamlog::testing::{Calls, Crash, Fault, TestDisk};
 use streamlog::{
     Broker, BrokerConfig, Error, ManualClock, NewTopic, Partition, Record, Result, Storage, Timestamp,
 };
 
-use super::disk::{After, Disk, Failure, Plan};
 use super::power_cut::told;
 use super::script::topic;
 
@@ -20,7 +20,7 @@ const DIRS: [&str; 2] = ["data", "more"];
 /// How long after an append a checkpoint is due.
 const CHECKPOINT: Duration = Duration::from_secs(5);
 
-fn open(disk: &Disk) -> Result<(Broker, ManualClock)> {
+fn open(disk: &TestDisk) -> Result<(Broker, ManualClock)> {
     let clock = ManualClock::new(Timestamp::from_millis(1_000_000));
     let config = BrokerConfig::default().seed(7).max_open_files(8).checkpoint_interval(CHECKPOINT);
     let builder = Broker::builder().storage(disk.clone()).clock(clock.clone()).config(config);
@@ -184,7 +184,7 @@ fn make(broker: &Broker, clock: &ManualClock, step: Step, model: &mut Model) -> 
 }
 
 /// Lives, and notes what was promised. Ends at the first error, or with the broker open.
-fn live(disk: &Disk, model: &mut Model) -> Result<Broker> {
+fn live(disk: &TestDisk, model: &mut Model) -> Result<Broker> {
     let (mut broker, mut clock) = open(disk)?;
     for &step in LIFE {
         make(&broker, &clock, step, model)?;
@@ -198,14 +198,14 @@ fn live(disk: &Disk, model: &mut Model) -> Result<Broker> {
 }
 
 /// The names in the log directories that begin with this.
-fn names(disk: &Disk, start: &str) -> Vec<String> {
+fn names(disk: &TestDisk, start: &str) -> Vec<String> {
     let all = DIRS.iter().flat_map(|dir| disk.list(Path::new(dir)).unwrap());
     let names = all.map(|entry| entry.name.into_string().unwrap());
     names.filter(|name| name.starts_with(start)).collect()
 }
 
 /// Opens what survived, checks it, and goes on with it.
-fn check_survivor(disk: &Disk, mut model: Model, is_kill: bool) {
+fn check_survivor(disk: &TestDisk, mut model: Model, is_kill: bool) {
     let (broker, clock) = open(disk).unwrap();
     let report = broker.recovery_report();
     assert!(report.unknown_directories.is_empty(), "{report}");
@@ -213,7 +213,7 @@ fn check_survivor(disk: &Disk, mut model: Model, is_kill: bool) {
     model.check(&broker, is_kill);
     // What this open has decided stays so.
     let mut again = model.clone();
-    again.check(&open(&disk.after(After::PowerCut)).unwrap().0, false);
+    again.check(&open(&disk.after(Crash::PowerCut)).unwrap().0, false);
 
     clock.advance(CHECKPOINT);
     let left = names(disk, "").into_iter().filter(|name| name.ends_with("-delete"));
@@ -228,7 +228,7 @@ fn check_survivor(disk: &Disk, mut model: Model, is_kill: bool) {
     make(&broker, &clock, Delete("t"), &mut model).unwrap();
     make(&broker, &clock, Create("t", 3), &mut model).unwrap();
     make(&broker, &clock, Fill("t"), &mut model).unwrap();
-    model.clone().check(&open(&disk.after(After::PowerCut)).unwrap().0, false);
+    model.clone().check(&open(&disk.after(Crash::PowerCut)).unwrap().0, false);
     broker.close().unwrap();
     drop(broker);
     let (broker, _) = open(disk).unwrap();
@@ -236,23 +236,23 @@ fn check_survivor(disk: &Disk, mut model: Model, is_kill: bool) {
     model.check(&broker, true);
 }
 
-fn ways(step: u64) -> [After; 3] {
-    [After::Kill, After::PowerCut, After::TornPowerCut(step)]
+fn ways(step: u64) -> [Crash; 4] {
+    [Crash::Kill, Crash::PowerCut, Crash::Torn { seed: step }, Crash::Reordered { seed: step }]
 }
 
 /// Lives until the change with number `step`, where the disk goes down.
-fn die_at(step: u64) -> (Disk, Model) {
-    let (disk, mut model) = (Disk::new(), Model::default());
-    disk.plan(Plan::DieAtChange(step));
+fn die_at(step: u64) -> (TestDisk, Model) {
+    let (disk, mut model) = (TestDisk::new(), Model::default());
+    disk.inject(Fault::power_cut().at_step(step));
     let lived = live(&disk, &mut model);
     assert!(disk.is_down() || lived.is_ok(), "{:?}", lived.err());
     (disk, model)
 }
 
 fn life_steps() -> u64 {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     drop(live(&disk, &mut Model::default()).unwrap());
-    disk.counts().1
+    disk.step_count()
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn a_topic_is_as_before_or_as_after_a_crash_at_any_step_of_a_change() {
         let (disk, model) = die_at(step);
         for after in ways(step) {
             told(&format!("step {step} of {steps}, {after:?}"), || {
-                check_survivor(&disk.after(after), model.clone(), after == After::Kill);
+                check_survivor(&disk.after(after), model.clone(), after == Crash::Kill);
             });
         }
     }
@@ -276,19 +276,19 @@ fn a_crash_while_a_change_is_completed_leaves_it_to_the_next_open() {
         let (disk, model) = die_at(step);
         for first in ways(step) {
             let survivor = disk.after(first);
-            let counted = survivor.after(After::Kill);
+            let counted = survivor.after(Crash::Kill);
             let (broker, clock) = open(&counted).unwrap();
             clock.advance(CHECKPOINT);
             drop(broker);
-            let at = fastrand::Rng::with_seed(step).u64(1..=counted.counts().1.max(1));
-            let dying = survivor.after(After::Kill);
-            dying.plan(Plan::DieAtChange(at));
+            let at = fastrand::Rng::with_seed(step).u64(1..=counted.step_count().max(1));
+            let dying = survivor.after(Crash::Kill);
+            dying.inject(Fault::power_cut().at_step(at));
             if let Ok((broker, clock)) = open(&dying) {
                 clock.advance(CHECKPOINT);
                 drop(broker);
             }
-            for second in [After::Kill, After::TornPowerCut(step + at)] {
-                let is_kill = (first, second) == (After::Kill, After::Kill);
+            for second in [Crash::Kill, Crash::Reordered { seed: step + at }] {
+                let is_kill = (first, second) == (Crash::Kill, Crash::Kill);
                 told(&format!("step {step}, {first:?}, then step {at}, {second:?}"), || {
                     check_survivor(&dying.after(second), model.clone(), is_kill);
                 });
@@ -298,8 +298,8 @@ fn a_crash_while_a_change_is_completed_leaves_it_to_the_next_open() {
 }
 
 /// A broker with a topic of two partitions on a disk, and what is known of it.
-fn begin() -> (Disk, Model, Broker, ManualClock) {
-    let (disk, mut model) = (Disk::new(), Model::default());
+fn begin() -> (TestDisk, Model, Broker, ManualClock) {
+    let (disk, mut model) = (TestDisk::new(), Model::default());
     let (broker, clock) = open(&disk).unwrap();
     for step in [Create("t", 2), Fill("t"), Tick] {
         make(&broker, &clock, step, &mut model).unwrap();
@@ -310,22 +310,22 @@ fn begin() -> (Disk, Model, Broker, ManualClock) {
 /// How many calls a change makes, with what it leaves to be done later.
 fn calls_of(step: Step) -> u64 {
     let (disk, mut model, broker, clock) = begin();
-    let before = disk.counts().0;
+    let before = disk.call_count();
     make(&broker, &clock, step, &mut model).unwrap();
     clock.advance(Duration::ZERO);
-    disk.counts().0 - before
+    disk.call_count() - before
 }
 
-/// Makes the change on a disk that refuses by this plan, then has the disk recover.
-fn refuse(step: Step, plan: impl Fn(u64) -> Plan, is_once: bool) -> (usize, usize) {
+/// Makes the change on a disk with this fault, then has the disk recover.
+fn refuse(step: Step, fault: impl Fn(u64) -> Fault, is_once: bool) -> (usize, usize) {
     let (mut refused, mut unknown) = (0, 0);
     for call in 1..=calls_of(step) {
         let (disk, mut model, broker, clock) = begin();
         let before = model.clone();
-        disk.plan(plan(disk.counts().0 + call));
+        disk.inject(fault(disk.call_count() + call));
         let result = make(&broker, &clock, step, &mut model);
         clock.advance(Duration::ZERO);
-        disk.plan(Plan::Nothing);
+        disk.heal();
         told(&format!("{step:?}, call {call}: {result:?}"), || match result {
             Ok(()) => {}
             Err(Error::Poisoned { .. }) => {
@@ -337,7 +337,7 @@ fn refuse(step: Step, plan: impl Fn(u64) -> Plan, is_once: bool) -> (usize, usiz
                 before.clone().check(&broker, true);
                 if is_once {
                     // It was taken back, and stays so.
-                    let (after, _) = open(&disk.after(After::Kill)).unwrap();
+                    let (after, _) = open(&disk.after(Crash::Kill)).unwrap();
                     // A directory that does not say yet whose it is stays, for the next creation to complete.
                     let strangers = &after.recovery_report().unknown_directories;
                     let strangers = strangers.iter().map(|path| disk.list(path).unwrap());
@@ -347,13 +347,13 @@ fn refuse(step: Step, plan: impl Fn(u64) -> Plan, is_once: bool) -> (usize, usiz
                     assert!(strangers.len() <= 1 && strangers.map(Vec::into_iter).all(is_empty));
                     before.clone().check(&after, true);
                 }
-                model.clone().check(&open(&disk.after(After::PowerCut)).unwrap().0, false);
+                model.clone().check(&open(&disk.after(Crash::PowerCut)).unwrap().0, false);
                 make(&broker, &clock, step, &mut model).unwrap();
             }
             Err(error) => panic!("{error:?}"),
         });
         told(&format!("after {step:?}, call {call}"), || {
-            model.clone().check(&open(&disk.after(After::PowerCut)).unwrap().0, false);
+            model.clone().check(&open(&disk.after(Crash::PowerCut)).unwrap().0, false);
             let _ = broker.close();
             drop(broker);
             check_survivor(&disk, model, true);
@@ -366,8 +366,8 @@ fn refuse(step: Step, plan: impl Fn(u64) -> Plan, is_once: bool) -> (usize, usiz
 #[test]
 fn a_change_that_a_disk_refuses_once_is_made_or_not_and_can_be_tried_again() {
     for step in [Create("u.v", 3), Extend("t", 4), Delete("t")] {
-        for failure in [Failure::Full, Failure::Io, Failure::Late] {
-            let (refused, unknown) = refuse(step, |call| Plan::FailOnce(call, failure), true);
+        for failure in [Fault::full(), Fault::io(), Fault::late_write()] {
+            let (refused, unknown) = refuse(step, |call| failure.clone().on(Calls::All).at_call(call), true);
             assert!(refused + unknown > 1);
         }
     }
@@ -376,7 +376,7 @@ fn a_change_that_a_disk_refuses_once_is_made_or_not_and_can_be_tried_again() {
 #[test]
 fn a_change_that_a_disk_refuses_for_a_while_loses_nothing() {
     for step in [Create("u.v", 3), Extend("t", 4), Delete("t")] {
-        let (refused, _) = refuse(step, |call| Plan::FailFrom(call, Failure::Full), false);
+        let (refused, _) = refuse(step, |call| Fault::full().on(Calls::Steps).from_call(call), false);
         assert!(refused > 0);
     }
 }
@@ -385,9 +385,9 @@ fn a_change_that_a_disk_refuses_for_a_while_loses_nothing() {
 fn what_a_disk_would_not_rename_is_set_aside_when_the_name_is_wanted_again() {
     for call in 1..=calls_of(Delete("t")) {
         let (disk, mut model, broker, clock) = begin();
-        disk.plan(Plan::FailFrom(disk.counts().0 + call, Failure::Io));
+        disk.inject(Fault::io().on(Calls::Steps).from_call(disk.call_count() + call));
         let deleted = make(&broker, &clock, Delete("t"), &mut model);
-        disk.plan(Plan::Nothing);
+        disk.heal();
         if deleted.is_err() {
             continue;
         }
@@ -406,22 +406,22 @@ fn a_completion_that_a_disk_refuses_goes_on_at_the_next_open() {
     let begun = || {
         let (disk, mut model, broker, clock) = begin();
         // The record of the creation is there, and nothing more.
-        disk.plan(Plan::DieAtChange(disk.counts().1 + 4));
+        disk.inject(Fault::power_cut().at_step(disk.step_count() + 4));
         assert!(make(&broker, &clock, Extend("t", 6), &mut model).is_err());
-        (disk.after(After::Kill), model)
+        (disk.after(Crash::Kill), model)
     };
     let (disk, mut model) = begun();
     drop(open(&disk).unwrap());
-    let calls = disk.counts().0;
+    let calls = disk.call_count();
     model.check(&open(&disk).unwrap().0, true);
     assert_eq!(model.state("t").map(|(_, count)| count), Some(6));
     let mut served = 0;
     for call in 1..=calls {
         let (disk, mut model) = begun();
-        disk.plan(Plan::FailOnce(call, Failure::Full));
+        disk.inject(Fault::full().on(Calls::All).at_call(call));
         let Ok((broker, clock)) = open(&disk) else { continue };
         told(&format!("call {call}"), || {
-            disk.plan(Plan::Nothing);
+            disk.heal();
             let topic = broker.topic("t").unwrap();
             let offline = topic.partitions().filter(Result::is_err).count();
             assert_eq!(topic.partition_count(), 6);
@@ -432,7 +432,7 @@ fn a_completion_that_a_disk_refuses_goes_on_at_the_next_open() {
                 served += usize::from(offline > 0);
             }
             drop((topic, broker, clock));
-            for after in [After::PowerCut, After::Kill] {
+            for after in [Crash::PowerCut, Crash::Kill] {
                 let (broker, _) = open(&disk.after(after)).unwrap();
                 let topic = broker.topic("t").unwrap();
                 let ends = topic.partitions().map(|one| u64::from(one.unwrap().log_end_offset()));
@@ -451,14 +451,15 @@ fn a_completion_that_a_disk_refuses_goes_on_at_the_next_open() {
 
 #[test]
 fn what_failed_to_be_created_is_not_created_by_a_power_cut() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let (broker, _clock) = open(&disk).unwrap();
     broker.admin().create_topic(NewTopic::new("u")).unwrap();
-    disk.plan(Plan::FailChangesOf("t-1", Failure::Full));
+    disk.inject(Fault::full().of("t-1"));
     assert!(broker.admin().create_topic(NewTopic::new("t").partitions(2)).is_err());
-    disk.plan(Plan::FailChangesOf("u-1", Failure::Full));
+    disk.heal();
+    disk.inject(Fault::full().of("u-1"));
     assert!(broker.admin().create_partitions("u", 2).is_err());
-    let (broker, _clock) = open(&disk.after(After::PowerCut)).unwrap();
+    let (broker, _clock) = open(&disk.after(Crash::PowerCut)).unwrap();
     assert_eq!(broker.admin().list_topics().unwrap(), ["u"]);
     assert_eq!(broker.topic("u").unwrap().partition_count(), 1);
 }

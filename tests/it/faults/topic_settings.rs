@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
+use streamlog::testing::{Call, Calls, Crash, Fault, TestDisk};
 use streamlog::{Broker, Error, NewTopic, Record, TopicConfig};
 
-use super::calls::Call;
-use super::disk::{After, Disk, Failure, Plan};
 use super::power_cut::told;
 use super::script;
 
-fn begin(disk: &Disk, config: TopicConfig) -> Broker {
+fn begin(disk: &TestDisk, config: TopicConfig) -> Broker {
     let (broker, _) = script::open(disk).unwrap();
     broker.admin().create_topic(NewTopic::new("t").partitions(2).config(config)).unwrap();
     broker
@@ -30,11 +29,11 @@ fn alter(broker: &Broker) -> Result<(), Error> {
 
 /// How many calls and changes there are before a change of settings, and after.
 fn counts() -> ((u64, u64), (u64, u64)) {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let broker = begin(&disk, old());
-    let before = disk.counts();
+    let before = (disk.call_count(), disk.step_count());
     alter(&broker).unwrap();
-    (before, disk.counts())
+    (before, (disk.call_count(), disk.step_count()))
 }
 
 #[test]
@@ -42,15 +41,16 @@ fn a_crash_leaves_the_old_settings_or_the_new_and_the_new_once_they_are_told() {
     let ((_, first), (_, last)) = counts();
     let mut failed = 0;
     for step in first + 1..=last + 1 {
-        let disk = Disk::new();
+        let disk = TestDisk::new();
         let broker = begin(&disk, old());
-        disk.plan(Plan::DieAtChange(step));
+        disk.inject(Fault::power_cut().at_step(step));
         let altered = alter(&broker);
         assert!(altered.is_ok() || step <= last);
         failed += u32::from(altered.is_err());
         let shown = broker.topic("t").unwrap().config().clone();
         assert_eq!(shown, if altered.is_ok() { new() } else { old() });
-        for after in [After::Kill, After::PowerCut, After::TornPowerCut(step), After::TornPowerCut(step + 1)]
+        for after in
+            [Crash::Kill, Crash::PowerCut, Crash::Torn { seed: step }, Crash::Reordered { seed: step }]
         {
             told(&format!("step {step} of {first}..{last}, {after:?}"), || {
                 let survivor = disk.after(after);
@@ -74,12 +74,12 @@ fn a_crash_leaves_the_old_settings_or_the_new_and_the_new_once_they_are_told() {
 fn a_disk_that_refuses_a_change_leaves_the_topic_as_it_was() {
     let ((first, _), (last, _)) = counts();
     for call in first + 1..=last {
-        for failure in [Failure::Full, Failure::Io, Failure::Short, Failure::Late] {
+        for failure in [Fault::full(), Fault::io(), Fault::short_write(), Fault::late_write()] {
             told(&format!("call {call} of {first}..{last}, {failure:?}"), || {
-                let disk = Disk::new();
+                let disk = TestDisk::new();
                 let broker = begin(&disk, old());
                 let partition = broker.topic("t").unwrap().partition(0).unwrap();
-                disk.plan(Plan::FailOnce(call, failure));
+                disk.inject(failure.clone().on(Calls::All).at_call(call));
                 let altered = alter(&broker);
                 let topic = broker.topic("t").unwrap();
                 let append = partition.append(&[Record::new().value(&[1; 1000])]);
@@ -106,13 +106,13 @@ fn an_append_whose_own_sync_fails_has_happened_and_the_next_is_refused() {
         TopicConfig::default().flush_messages(2),
         TopicConfig::default().flush_interval(Duration::from_millis(100)),
     ] {
-        let disk = Disk::new();
+        let disk = TestDisk::new();
         let (broker, clock) = script::open(&disk).unwrap();
         broker.admin().create_topic(NewTopic::new("t").config(config)).unwrap();
         let partition = broker.topic("t").unwrap().partition(0).unwrap();
         let append = || partition.append(&[Record::new().key("k").value("v")]);
         append().unwrap();
-        disk.plan(Plan::FailSyncsOf("t-0"));
+        disk.inject(Fault::io().on(Calls::Syncs).of("t-0"));
         assert_eq!(append().unwrap().start, 1, "it is stored");
         clock.advance(Duration::from_millis(100));
         assert_eq!((broker.metrics().sync_failures, partition.durable_offset().into()), (1, 0_u64));
@@ -126,12 +126,12 @@ fn an_append_whose_own_sync_fails_has_happened_and_the_next_is_refused() {
 
 #[test]
 fn what_a_count_promises_survives_a_power_cut() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let broker = begin(&disk, TopicConfig::default().flush_messages(1).segment_bytes(1024));
     let partition = broker.topic("t").unwrap().partition(1).unwrap();
     for number in 0..20_u64 {
         partition.append(&[Record::new().key("k").value(&[7; 300])]).unwrap();
-        let (survivor, _) = script::open(&disk.after(After::PowerCut)).unwrap();
+        let (survivor, _) = script::open(&disk.after(Crash::PowerCut)).unwrap();
         let survivor = survivor.topic("t").unwrap().partition(1).unwrap();
         assert_eq!(survivor.log_end_offset(), number + 1);
     }
@@ -139,7 +139,7 @@ fn what_a_count_promises_survives_a_power_cut() {
 
 #[test]
 fn a_preallocated_segment_gets_all_its_room_at_its_beginning_and_keeps_none_of_it() {
-    let disk = Disk::new();
+    let disk = TestDisk::new();
     let broker = begin(&disk, TopicConfig::default().preallocate(true).segment_bytes(100_000));
     let partition = broker.topic("t").unwrap().partition(0).unwrap();
     let append = || partition.append(&[Record::new().key("k").value(&[7; 30_000])]).unwrap();
@@ -155,7 +155,7 @@ fn a_preallocated_segment_gets_all_its_room_at_its_beginning_and_keeps_none_of_i
     }
     assert!(paths.len() > 3);
     let grows = disk
-        .calls()
+        .steps()
         .into_iter()
         .filter(|call| matches!(call, Call::Allocate(path, _) | Call::Zero(path, _) if paths.contains(path)));
     let once = paths.iter().map(|path| Call::Allocate(path.clone(), 0..100_000));

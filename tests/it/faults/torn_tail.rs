@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use streamlog::testing::{Crash, Fault, TestDisk};
 use streamlog::{Cut, Error, Offset, PartitionRecovery};
 
 use super::acknowledgement::{Ledger, read_all};
-use super::disk::{After, Disk};
 use super::power_cut::told;
 use super::script;
 
@@ -13,7 +13,7 @@ const LOG: &str = "data/t-0/00000000000000000000.log";
 
 /// A log of which the first batches are durable and the last is not, as a killed process leaves it.
 struct Torn {
-    disk: Disk,
+    disk: TestDisk,
     ledger: Ledger,
     /// Where each batch ends, and the log.
     ends: Vec<usize>,
@@ -22,7 +22,7 @@ struct Torn {
 
 impl Torn {
     fn new() -> Torn {
-        let (disk, mut ledger) = (Disk::new(), Ledger::default());
+        let (disk, mut ledger) = (TestDisk::new(), Ledger::default());
         let (broker, _) = script::open(&disk).unwrap();
         broker.admin().create_topic(script::topic("t", 1)).unwrap();
         let partition = broker.topic("t").unwrap().partition(0).unwrap();
@@ -38,13 +38,13 @@ impl Torn {
             end
         });
         let ends = ends.collect();
-        Torn { disk: disk.after(After::Kill), ledger, ends, durable: 4 }
+        Torn { disk: disk.after(Crash::Kill), ledger, ends, durable: 4 }
     }
 
     /// Opens the log with these bytes in the file, and checks what is there when it was good up to `damage`.
     fn check(&self, bytes: &[u8], damage: usize) {
-        let disk = self.disk.after(After::Kill);
-        disk.put(Path::new(LOG), Some(bytes));
+        let disk = self.disk.after(Crash::Kill);
+        disk.put(Path::new(LOG), bytes).unwrap();
         let before = disk.files();
         let (broker, _) = script::open(&disk).unwrap();
         let good = self.ends.iter().filter(|&&end| end <= damage).count();
@@ -90,13 +90,13 @@ impl Torn {
     }
 }
 
-fn check_quarantine(disk: &Disk, cut: &Cut, from: Offset, rest: &[u8]) {
+fn check_quarantine(disk: &TestDisk, cut: &Cut, from: Offset, rest: &[u8]) {
     let length = rest.iter().rposition(|&byte| byte != 0).unwrap() + 1;
     assert_eq!((cut.from, cut.bytes), (from, length as u64));
     let files = disk.files();
     let kept: Vec<u8> = cut.quarantine.iter().flat_map(|path| files[path].clone()).collect();
     assert!(kept == rest[..length], "what is cut is kept");
-    assert_eq!(disk.after(After::PowerCut).files()[&cut.quarantine[0]], kept, "and stays");
+    assert_eq!(disk.after(Crash::PowerCut).files()[&cut.quarantine[0]], kept, "and stays");
 }
 
 fn offset(number: u64) -> Offset {
@@ -132,13 +132,13 @@ fn a_tail_torn_at_any_byte_is_kept_aside_and_what_is_acknowledged_is_never_lost_
 #[test]
 fn what_an_open_tells_as_durable_is_acknowledged_for_the_next() {
     let torn = Torn::new();
-    let disk = torn.disk.after(After::Kill);
+    let disk = torn.disk.after(Crash::Kill);
     let (broker, _) = script::open(&disk).unwrap();
     assert_eq!(broker.topic("t").unwrap().partition(0).unwrap().durable_offset(), 6);
-    let disk = disk.after(After::Kill);
+    let disk = disk.after(Crash::Kill);
     let mut bytes = disk.files()[Path::new(LOG)].clone();
     bytes[torn.ends[2] - 1] ^= 1;
-    disk.put(Path::new(LOG), Some(&bytes));
+    disk.put(Path::new(LOG), &bytes).unwrap();
     let (broker, _) = script::open(&disk).unwrap();
     let report = &broker.recovery_report().partitions[1];
     match report.offline.as_deref() {
@@ -152,14 +152,16 @@ fn a_crash_behind_the_cut_does_not_take_the_new_epoch_back() {
     let torn = Torn::new();
     let mut bytes = torn.disk.files()[Path::new(LOG)].clone();
     bytes[torn.ends[2] - 1] ^= 1;
-    torn.disk.put(Path::new(LOG), Some(&bytes));
-    let counted = torn.disk.after(After::Kill);
+    torn.disk.put(Path::new(LOG), &bytes).unwrap();
+    let counted = torn.disk.after(Crash::Kill);
     drop(script::open(&counted).unwrap().0);
-    for step in 1..=counted.counts().1 {
-        for after in [After::Kill, After::PowerCut, After::TornPowerCut(step)] {
+    for step in 1..=counted.step_count() {
+        for after in
+            [Crash::Kill, Crash::PowerCut, Crash::Torn { seed: step }, Crash::Reordered { seed: step }]
+        {
             told(&format!("step {step}, {after:?}"), || {
-                let disk = torn.disk.after(After::Kill);
-                disk.plan(super::disk::Plan::DieAtChange(step));
+                let disk = torn.disk.after(Crash::Kill);
+                disk.inject(Fault::power_cut().at_step(step));
                 drop(script::open(&disk));
                 // Without its last batch the log is as it was before somebody read that batch.
                 let disk = disk.after(after);
@@ -179,7 +181,7 @@ fn a_crash_behind_the_cut_does_not_take_the_new_epoch_back() {
 
 #[test]
 fn whole_segments_behind_a_bad_batch_are_kept_aside_for_good() {
-    let (disk, mut ledger) = (Disk::new(), Ledger::default());
+    let (disk, mut ledger) = (TestDisk::new(), Ledger::default());
     let (broker, _) = script::open(&disk).unwrap();
     broker.admin().create_topic(script::topic("t", 1)).unwrap();
     let partition = broker.topic("t").unwrap().partition(0).unwrap();
@@ -189,19 +191,19 @@ fn whole_segments_behind_a_bad_batch_are_kept_aside_for_good() {
         script::append(&partition, &mut ledger, 1, 1000).unwrap();
     }
     assert_eq!(partition.segments().len(), 4);
-    let disk = disk.after(After::Kill);
+    let disk = disk.after(Crash::Kill);
     let mut whole = disk.files();
     whole.retain(|path, _| path.starts_with("data/t-0") && path.extension().is_some_and(|one| one == "log"));
     let mut first = whole[Path::new(LOG)].clone();
     // The second batch of the first segment.
     first[200] ^= 0xff;
-    disk.put(Path::new(LOG), Some(&first));
+    disk.put(Path::new(LOG), &first).unwrap();
     whole.remove(Path::new(LOG));
     let (broker, _) = script::open(&disk).unwrap();
     let cut = broker.recovery_report().partitions[1].cut.clone().unwrap();
     assert_eq!((cut.from, cut.quarantine.len()), (offset(1), 4));
     drop(broker);
-    let files = disk.after(After::PowerCut).files();
+    let files = disk.after(Crash::PowerCut).files();
     for (path, bytes) in whole {
         let kept = &files[&path.with_extension("log.quarantine")];
         assert!(*kept == bytes, "{}", path.display());

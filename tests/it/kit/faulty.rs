@@ -7,17 +7,17 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use streamlog::testing::{Fault, TestDisk};
 use streamlog::{
     Broker, BrokerConfig, Clock, ManualClock, NewTopic, Offset, Partition, RecordBatch, Timestamp,
     TopicConfig,
 };
 
 use super::START;
-use crate::faults::disk::{Disk, Failure, Plan};
 
 /// A broker with a topic `t`, on a disk and a clock that the test moves.
 pub(crate) struct Faulty {
-    pub(crate) disk: Disk,
+    pub(crate) disk: TestDisk,
     pub(crate) clock: ManualClock,
     pub(crate) broker: Broker,
 }
@@ -28,7 +28,7 @@ impl Faulty {
     }
 
     pub(crate) fn with(partitions: u32, config: TopicConfig) -> Faulty {
-        let (disk, clock) = (Disk::new(), ManualClock::new(Timestamp::from_millis(START)));
+        let (disk, clock) = (TestDisk::new(), ManualClock::new(Timestamp::from_millis(START)));
         let builder = Broker::builder().log_dir("data").storage(disk.clone()).clock(clock.clone());
         let broker = builder.config(BrokerConfig::default().seed(7)).open().unwrap();
         broker.admin().create_topic(NewTopic::new("t").partitions(partitions).config(config)).unwrap();
@@ -41,12 +41,12 @@ impl Faulty {
 
     /// From now on the disk is full for one partition, by the name of its directory.
     pub(crate) fn fill(&self, directory: &'static str) {
-        self.disk.plan(Plan::FailChangesOf(directory, Failure::Full));
+        self.disk.inject(Fault::full().of(directory));
     }
 
     /// From now on nothing fails.
     pub(crate) fn heal(&self) {
-        self.disk.plan(Plan::Nothing);
+        self.disk.heal();
     }
 
     pub(crate) fn advance_millis(&self, millis: u64) {

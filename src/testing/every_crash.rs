@@ -1,0 +1,212 @@
+//! Code that is ended at each of its steps, with a check of what is left.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use super::call::Call;
+use super::crash::Crash;
+use super::failed::{Failed, Outcome, attempt};
+use super::fault::Fault;
+use super::test_disk::TestDisk;
+
+/// Ends a piece of code at every step of its I/O, in every way, and checks what the next process finds.
+///
+/// [`run`](EveryCrash::run) runs the code once to count its [steps](TestDisk::steps), and then again for each of them: the step
+/// is not made, and every call fails from there on. After the last step there is one more point, the end. At each point the check
+/// gets the disk that is left after each [`Crash`]: by default after [`Kill`](Crash::Kill) and [`PowerCut`](Crash::PowerCut), and
+/// after one [`Torn`](Crash::Torn) and one [`Reordered`](Crash::Reordered) with seeds of their own.
+///
+/// The code notes in a ledger what it has been promised. The ledger is a value of any type, and begins as its default.
+///
+/// A broker in such code gets a [`ManualClock`](crate::ManualClock), so that it has no threads and takes the same steps each time, and
+/// a [`seed`](crate::BrokerConfig::seed).
+///
+/// # Examples
+///
+/// A file that is replaced whole has its old contents or its new ones, but only if all is synced in order:
+///
+/// ```
+/// use std::io::IoSlice;
+/// use std::path::Path;
+/// use streamlog::testing::{EveryCrash, Outcome, TestDisk};
+/// use streamlog::{Access, Storage};
+///
+/// fn save(disk: &TestDisk, contents: &str, with_sync: bool) -> Outcome {
+///     let (new, file) = (Path::new("sums.new"), Path::new("sums"));
+///     drop(disk.remove_file(new));
+///     let opened = disk.open(new, Access::Create)?;
+///     opened.write_at(0, &[IoSlice::new(contents.as_bytes())])?;
+///     if with_sync {
+///         opened.sync_data()?;
+///     }
+///     disk.rename(new, file)?;
+///     Ok(disk.sync_dir(Path::new(""))?)
+/// }
+///
+/// let check = |with_sync| {
+///     EveryCrash::new().run(
+///         |disk, saved: &mut &str| {
+///             for contents in ["40", "41", "42"] {
+///                 save(disk, contents, with_sync)?;
+///                 *saved = contents;
+///             }
+///             Ok(())
+///         },
+///         |disk, &saved, _| {
+///             let found = disk.files().remove(Path::new("sums")).unwrap_or_default();
+///             match String::from_utf8(found)? {
+///                 found if found.as_str() >= saved && found.len() == 2 || saved.is_empty() && found.is_empty() => Ok(()),
+///                 found => Err(format!("{found:?} where {saved} was saved").into()),
+///             }
+///         },
+///     )
+/// };
+/// assert!(check(true).is_ok());
+/// let failed = check(false).unwrap_err().to_string();
+/// assert!(failed.starts_with("at step 4 of 15, a sync of the directory , "), "{failed}");
+/// ```
+#[derive(Debug, Clone)]
+pub struct EveryCrash {
+    disk: TestDisk,
+    steps: RangeInclusive<u64>,
+    stride: u64,
+    crashes: Option<Vec<Crash>>,
+    seeds: u64,
+}
+
+/// Where a piece of code was ended, and how.
+///
+/// # Examples
+///
+/// ```
+/// use streamlog::testing::{Crash, CrashPoint, EveryCrash};
+///
+/// let mut seen = Vec::new();
+/// let points = EveryCrash::new().crashes([Crash::Kill]).run(
+///     |disk, _: &mut ()| Ok(streamlog::Storage::create_dir(disk, "data".as_ref())?),
+///     |_, (), point: &CrashPoint| Ok(seen.push(point.to_string())),
+/// );
+/// assert_eq!(points.unwrap(), 2);
+/// assert_eq!(seen, ["step 1 of 2, a creation of the directory data, Kill", "step 2 of 2, the end, Kill"]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CrashPoint {
+    /// The number of the step that was not made, from 1 on.
+    pub step: u64,
+    /// The number of the last point: one more than there are steps.
+    pub steps: u64,
+    /// That step, as it was when the code was run whole; `None` at the end.
+    pub call: Option<Call>,
+    /// How it was ended.
+    pub crash: Crash,
+}
+
+impl fmt::Display for CrashPoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "step {} of {}, ", self.step, self.steps)?;
+        match &self.call {
+            Some(call) => write!(f, "{call}, "),
+            None => f.write_str("the end, "),
+        }?;
+        write!(f, "{:?}", self.crash)
+    }
+}
+
+impl EveryCrash {
+    /// Every step, on an empty disk.
+    #[must_use]
+    pub fn new() -> EveryCrash {
+        EveryCrash { disk: TestDisk::new(), steps: 1..=u64::MAX, stride: 1, crashes: None, seeds: 1 }
+    }
+
+    /// Begins each time with what this disk holds now, as after a [`Kill`](Crash::Kill): to end a recovery at every step of its own.
+    #[must_use]
+    pub fn begin_with(mut self, disk: &TestDisk) -> EveryCrash {
+        self.disk = disk.after(Crash::Kill);
+        self
+    }
+
+    /// Ends it at these steps alone: what [`Failed`] says to repeat a point.
+    #[must_use]
+    pub fn steps(mut self, steps: RangeInclusive<u64>) -> EveryCrash {
+        self.steps = steps;
+        self
+    }
+
+    /// Ends it at every so many-th step alone, 1 being every one. For a quick look; the rest is not checked.
+    #[must_use]
+    pub fn stride(mut self, stride: u64) -> EveryCrash {
+        self.stride = stride.max(1);
+        self
+    }
+
+    /// Ends it in these ways alone.
+    #[must_use]
+    pub fn crashes(mut self, crashes: impl IntoIterator<Item = Crash>) -> EveryCrash {
+        self.crashes = Some(crashes.into_iter().collect());
+        self
+    }
+
+    /// Leaves so many torn and so many reordered disks at each step, each with a seed of its own. The default is 1.
+    #[must_use]
+    pub fn seeds(mut self, count: u64) -> EveryCrash {
+        self.seeds = count;
+        self
+    }
+
+    /// Runs `life` again and again, and `check` on what each leaves; gives the number of points that were checked.
+    ///
+    /// `life` must end when the disk refuses, and is expected to: what it returns counts only while there is power.
+    ///
+    /// # Errors
+    ///
+    /// [`Failed`] at the first point whose check fails or panics, or where `life` failed or panicked by itself.
+    pub fn run<Ledger: Default>(
+        &self,
+        mut life: impl FnMut(&TestDisk, &mut Ledger) -> Outcome,
+        mut check: impl FnMut(&TestDisk, &Ledger, &CrashPoint) -> Outcome,
+    ) -> Result<u64, Failed> {
+        let whole = self.disk.after(Crash::Kill);
+        attempt(|| life(&whole, &mut Ledger::default()))
+            .map_err(|why| Failed::new("no point, with nothing going wrong", why, String::new()))?;
+        let calls = whole.steps();
+        let last = calls.len() as u64 + 1;
+        let mut count = 0;
+        let stride = usize::try_from(self.stride).unwrap_or(usize::MAX);
+        for step in (*self.steps.start()..=last.min(*self.steps.end())).step_by(stride) {
+            let call = usize::try_from(step).ok().and_then(|step| calls.get(step.checked_sub(1)?)).cloned();
+            let disk = self.disk.after(Crash::Kill);
+            disk.inject(Fault::power_cut().at_step(step));
+            let mut ledger = Ledger::default();
+            let lived = attempt(|| life(&disk, &mut ledger));
+            if let (Err(why), false) = (lived, disk.is_down()) {
+                let again = format!(".steps({step}..={step})");
+                return Err(Failed::new(format!("step {step} of {last}, before it"), why, again));
+            }
+            for crash in self.crashes_at(step) {
+                let point = CrashPoint { step, steps: last, call: call.clone(), crash };
+                attempt(|| check(&disk.after(crash), &ledger, &point)).map_err(|why| {
+                    let again = format!(".steps({step}..={step}).crashes([Crash::{crash:?}])");
+                    Failed::new(&point, why, again)
+                })?;
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    fn crashes_at(&self, step: u64) -> Vec<Crash> {
+        self.crashes.clone().unwrap_or_else(|| {
+            let seeds = (0..self.seeds).map(|number| step.wrapping_mul(self.seeds).wrapping_add(number));
+            let torn = seeds.flat_map(|seed| [Crash::Torn { seed }, Crash::Reordered { seed }]);
+            [Crash::Kill, Crash::PowerCut].into_iter().chain(torn).collect()
+        })
+    }
+}
+
+impl Default for EveryCrash {
+    fn default() -> EveryCrash {
+        EveryCrash::new()
+    }
+}

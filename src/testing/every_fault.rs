@@ -1,0 +1,197 @@
+//! Code each of whose calls fails in turn, with a check of what is left.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use super::call::Call;
+use super::crash::Crash;
+use super::failed::{Failed, Outcome, attempt};
+use super::fault::Fault;
+use super::test_disk::TestDisk;
+
+/// Makes every call of a piece of code fail in turn, in every way, and checks what is left when it has ended.
+///
+/// [`run`](EveryFault::run) runs the code once to note its [calls](TestDisk::calls), and then again for each fault and each call
+/// that it can hit. By default the faults are a full disk, a device that does not answer (a failed sync among it), a write that
+/// stops half way, and one that is made and fails all the same; each hits once, and [`lasting`](EveryFault::lasting) makes it stay.
+/// Then the check gets the disk, healed. It may look at what another process would find there by [`TestDisk::after`].
+///
+/// The code notes in a ledger what it has been promised, and may go on after an error or end with it.
+///
+/// # Examples
+///
+/// ```
+/// use streamlog::testing::{Crash, EveryFault, TestDisk};
+/// use streamlog::{Broker, ManualClock, NewTopic, Record, Timestamp};
+///
+/// let open = |disk: &TestDisk| {
+///     let clock = ManualClock::new(Timestamp::from_millis(0));
+///     Broker::builder().log_dir("data").storage(disk.clone()).clock(clock).open()
+/// };
+/// let points = EveryFault::new().stride(7).run(
+///     |disk, acknowledged: &mut u64| {
+///         let broker = open(disk)?;
+///         broker.admin().create_topic(NewTopic::new("orders"))?;
+///         let orders = broker.topic("orders")?.partition(0)?;
+///         orders.append(&[Record::new().value("3 apples")])?;
+///         *acknowledged = orders.sync()?.into();
+///         Ok(())
+///     },
+///     |disk, &acknowledged, _point| {
+///         if acknowledged > 0 {
+///             let orders = open(&disk.after(Crash::PowerCut))?.topic("orders")?.partition(0)?;
+///             assert_eq!(orders.log_end_offset(), acknowledged);
+///         }
+///         Ok(())
+///     },
+/// )?;
+/// assert!(points > 30);
+/// # Ok::<(), streamlog::testing::Failed>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct EveryFault {
+    disk: TestDisk,
+    faults: Vec<Fault>,
+    calls: RangeInclusive<u64>,
+    stride: u64,
+    is_lasting: bool,
+}
+
+/// What went wrong in a piece of code, and where.
+///
+/// # Examples
+///
+/// ```
+/// use streamlog::testing::{EveryFault, Fault, FaultPoint};
+///
+/// let mut seen = Vec::new();
+/// let points = EveryFault::new().faults([Fault::full()]).run(
+///     |disk, _: &mut ()| Ok(streamlog::Storage::create_dir(disk, "data".as_ref())?),
+///     |_, (), point: &FaultPoint| Ok(seen.push(point.to_string())),
+/// );
+/// assert_eq!(points.unwrap(), 1);
+/// assert_eq!(seen, ["call 1 of 1, a creation of the directory data: the disk is full, at call 1"]);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct FaultPoint {
+    /// The number of the first call that was hit, from 1 on.
+    pub number: u64,
+    /// How many calls there are when nothing goes wrong.
+    pub calls: u64,
+    /// That call, as it was when nothing went wrong.
+    pub call: Call,
+    /// What hit it.
+    pub fault: Fault,
+}
+
+impl fmt::Display for FaultPoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "call {} of {}, {}: {}", self.number, self.calls, self.call, self.fault)
+    }
+}
+
+impl EveryFault {
+    /// Every call, on an empty disk.
+    #[must_use]
+    pub fn new() -> EveryFault {
+        let faults = vec![Fault::full(), Fault::io(), Fault::short_write(), Fault::late_write()];
+        EveryFault { disk: TestDisk::new(), faults, calls: 1..=u64::MAX, stride: 1, is_lasting: false }
+    }
+
+    /// Begins each time with what this disk holds now, as after a [`Kill`](Crash::Kill).
+    #[must_use]
+    pub fn begin_with(mut self, disk: &TestDisk) -> EveryFault {
+        self.disk = disk.after(Crash::Kill);
+        self
+    }
+
+    /// Only these go wrong, each at the calls that it can hit. What they say of numbers does not count.
+    #[must_use]
+    pub fn faults(mut self, faults: impl IntoIterator<Item = Fault>) -> EveryFault {
+        self.faults = faults.into_iter().collect();
+        self
+    }
+
+    /// Only these calls fail: what [`Failed`] says to repeat a point.
+    #[must_use]
+    pub fn calls(mut self, calls: RangeInclusive<u64>) -> EveryFault {
+        self.calls = calls;
+        self
+    }
+
+    /// Only every so many-th call fails, 1 being every one. For a quick look; the rest is not checked.
+    #[must_use]
+    pub fn stride(mut self, stride: u64) -> EveryFault {
+        self.stride = stride.max(1);
+        self
+    }
+
+    /// Each fault stays until the code has ended, instead of hitting one call.
+    #[must_use]
+    pub fn lasting(mut self) -> EveryFault {
+        self.is_lasting = true;
+        self
+    }
+
+    /// Runs `life` again and again, and `check` on what each leaves; gives the number of points that were checked.
+    ///
+    /// What `life` returns counts only when nothing goes wrong.
+    ///
+    /// # Errors
+    ///
+    /// [`Failed`] at the first point whose check fails or panics, or where `life` panics, or fails by itself.
+    pub fn run<Ledger: Default>(
+        &self,
+        mut life: impl FnMut(&TestDisk, &mut Ledger) -> Outcome,
+        mut check: impl FnMut(&TestDisk, &Ledger, &FaultPoint) -> Outcome,
+    ) -> Result<u64, Failed> {
+        let whole = self.disk.after(Crash::Kill);
+        attempt(|| life(&whole, &mut Ledger::default()))
+            .map_err(|why| Failed::new("no point, with nothing going wrong", why, String::new()))?;
+        let calls = whole.noted();
+        let mut count = 0;
+        for (number, (call, is_step)) in (1..).zip(&calls) {
+            let from_first = number - 1;
+            if !self.calls.contains(&number) || !u64::is_multiple_of(from_first, self.stride) {
+                continue;
+            }
+            for fault in &self.faults {
+                let fault = fault.clone().at_call(number);
+                if fault.hit(call, *is_step, number, 0).is_none() {
+                    continue;
+                }
+                let fault = if self.is_lasting { fault.from_call(number) } else { fault };
+                let (call, calls) = (call.clone(), calls.len() as u64);
+                let point = FaultPoint { number, calls, call, fault };
+                self.at(&point, &mut life, &mut check).map_err(|why| {
+                    Failed::new(&point, why, format!(".calls({number}..={number}) and that fault"))
+                })?;
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    fn at<Ledger: Default>(
+        &self,
+        point: &FaultPoint,
+        life: &mut impl FnMut(&TestDisk, &mut Ledger) -> Outcome,
+        check: &mut impl FnMut(&TestDisk, &Ledger, &FaultPoint) -> Outcome,
+    ) -> Outcome {
+        let (disk, mut ledger) = (self.disk.after(Crash::Kill), Ledger::default());
+        disk.inject(point.fault.clone());
+        // An error is what a fault is expected to bring; a panic is not.
+        attempt(|| {
+            let _ = life(&disk, &mut ledger);
+            disk.heal();
+            check(&disk, &ledger, point)
+        })
+    }
+}
+
+impl Default for EveryFault {
+    fn default() -> EveryFault {
+        EveryFault::new()
+    }
+}

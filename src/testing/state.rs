@@ -1,0 +1,240 @@
+//! What a disk holds and has been asked: files and directories by number, the calls so far, and the faults to come.
+//!
+//! A file or directory keeps its number whatever its name, so an open file is not disturbed by renames and removals.
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use super::call::Call;
+use super::crash::Crash;
+use super::directory::{Directory, NameChange};
+use super::fault::{Fault, Kind};
+use super::file::{File, FileChange};
+use crate::{Entry, EntryKind};
+
+/// The directory that relative paths begin at, and the one of absolute paths.
+const ROOTS: [(&str, usize); 2] = [("", 0), ("/", 1)];
+
+#[derive(Debug)]
+pub(super) struct State {
+    nodes: Vec<Node>,
+    pub(super) faults: Vec<Fault>,
+    pub(super) is_down: bool,
+    /// Every call so far, and whether it was a step.
+    pub(super) calls: Vec<(Call, bool)>,
+    pub(super) steps: u64,
+}
+
+#[derive(Debug)]
+enum Node {
+    Directory(Directory),
+    File(File),
+}
+
+impl State {
+    pub(super) fn new() -> State {
+        State::of(ROOTS.map(|_| Node::Directory(Directory::default())).into())
+    }
+
+    fn of(nodes: Vec<Node>) -> State {
+        State { nodes, faults: Vec::new(), is_down: false, calls: Vec::new(), steps: 0 }
+    }
+
+    /// What the next process finds.
+    pub(super) fn after(&self, crash: Crash) -> State {
+        let seed = if let Crash::Torn { seed } | Crash::Reordered { seed } = crash { seed } else { 0 };
+        let mut random = fastrand::Rng::with_seed(seed);
+        let survive = |node: &Node| match node {
+            Node::File(file) => Node::File(file.after(crash, &mut random)),
+            Node::Directory(directory) => Node::Directory(directory.after(crash, &mut random)),
+        };
+        State::of(self.nodes.iter().map(survive).collect())
+    }
+
+    /// Counts a call, and says what is wrong with it. A step is one that changes something or makes a change last.
+    pub(super) fn ask(&mut self, call: Call, is_step: bool) -> Option<Kind> {
+        if self.is_down {
+            return Some(Kind::PowerCut);
+        }
+        let number = self.calls.len() as u64 + 1;
+        self.steps += u64::from(is_step);
+        let kind = self.faults.iter().find_map(|fault| fault.hit(&call, is_step, number, self.steps));
+        self.calls.push((call, is_step));
+        self.is_down = kind == Some(Kind::PowerCut);
+        kind
+    }
+
+    /// Counts a call that is made whole or not at all: an error where it is not.
+    pub(super) fn pass(&mut self, call: Call, is_step: bool) -> io::Result<()> {
+        self.ask(call, is_step).and_then(Kind::error).map_or(Ok(()), Err)
+    }
+
+    /// Every file there is, by path.
+    pub(super) fn files(&self) -> impl Iterator<Item = (PathBuf, &File)> {
+        let mut files = Vec::new();
+        let mut rest: Vec<_> = ROOTS.iter().map(|&(root, node)| (PathBuf::from(root), node)).collect();
+        while let Some((path, node)) = rest.pop() {
+            match self.nodes.get(node) {
+                Some(Node::File(file)) => files.push((path, file)),
+                Some(Node::Directory(inner)) => {
+                    rest.extend(inner.seen.iter().map(|(name, &node)| (path.join(name), node)));
+                }
+                None => {}
+            }
+        }
+        files.into_iter()
+    }
+
+    pub(super) fn find(&self, path: &Path) -> io::Result<usize> {
+        names(path).try_fold(root(path), |node, name| match self.nodes.get(node) {
+            Some(Node::Directory(directory)) => {
+                directory.seen.get(name).copied().ok_or(io::ErrorKind::NotFound.into())
+            }
+            _ => Err(io::ErrorKind::NotADirectory.into()),
+        })
+    }
+
+    /// The directory that the last name of a path is in, and that name.
+    pub(super) fn parent(&self, path: &Path) -> io::Result<(usize, OsString)> {
+        let name = names(path).next_back().ok_or(io::ErrorKind::IsADirectory)?;
+        let parent = self.find(path.parent().unwrap_or(Path::new("")))?;
+        match self.nodes.get(parent) {
+            Some(Node::Directory(_)) => Ok((parent, name.to_os_string())),
+            _ => Err(io::ErrorKind::NotADirectory.into()),
+        }
+    }
+
+    pub(super) fn directory(&mut self, node: usize) -> io::Result<&mut Directory> {
+        match self.nodes.get_mut(node) {
+            Some(Node::Directory(directory)) => Ok(directory),
+            _ => Err(io::ErrorKind::NotADirectory.into()),
+        }
+    }
+
+    pub(super) fn file(&mut self, node: usize) -> io::Result<&mut File> {
+        match self.nodes.get_mut(node) {
+            Some(Node::File(file)) => Ok(file),
+            _ => Err(io::ErrorKind::IsADirectory.into()),
+        }
+    }
+
+    /// A new, empty file under this name.
+    pub(super) fn create(&mut self, parent: usize, name: OsString) -> io::Result<usize> {
+        let node = self.add(Node::File(File::default()));
+        self.directory(parent)?.change(NameChange::Link(name, node));
+        Ok(node)
+    }
+
+    /// The directory at a path, created with its parents.
+    pub(super) fn create_dir(&mut self, path: &Path) -> io::Result<()> {
+        let mut directory = root(path);
+        for name in names(path) {
+            directory = match self.directory(directory)?.seen.get(name) {
+                Some(&known) => known,
+                None => {
+                    let made = self.add(Node::Directory(Directory::default()));
+                    self.directory(directory)?.change(NameChange::Link(name.to_os_string(), made));
+                    made
+                }
+            };
+        }
+        self.directory(directory).map(drop).map_err(|_| io::ErrorKind::AlreadyExists.into())
+    }
+
+    /// Puts a file with these bytes on the device, whatever was there, with the directories above it.
+    pub(super) fn put(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let (mut directory, mut names) = (root(path), names(path).peekable());
+        while let Some(name) = names.next() {
+            let known = self.directory(directory)?.seen.get(name).copied();
+            let is_last = names.peek().is_none();
+            if let (true, Some(known)) = (is_last, known) {
+                *self.file(known)? = File::of(bytes.to_vec());
+            } else if known.is_none() {
+                let node = if is_last {
+                    Node::File(File::of(bytes.to_vec()))
+                } else {
+                    Node::Directory(Directory::default())
+                };
+                let node = self.add(node);
+                self.directory(directory)?.change_for_good(&NameChange::Link(name.to_os_string(), node));
+            }
+            directory = self.directory(directory)?.seen.get(name).copied().unwrap_or(directory);
+        }
+        Ok(())
+    }
+
+    /// Takes a file, or a directory with all that is in it, from the device.
+    pub(super) fn remove(&mut self, path: &Path) -> io::Result<()> {
+        self.find(path)?;
+        let (parent, name) = self.parent(path)?;
+        self.directory(parent)?.change_for_good(&NameChange::Unlink(name));
+        Ok(())
+    }
+
+    /// Gives what is at `source` the name `target`. The caller has seen that this makes sense.
+    pub(super) fn rename(&mut self, source: &Path, target: &Path) -> io::Result<()> {
+        let node = self.find(source)?;
+        let ((parent, source), (other, target)) = (self.parent(source)?, self.parent(target)?);
+        if parent == other {
+            self.directory(parent)?.change(NameChange::Rename(source, target, node));
+        } else {
+            // Two directories have nothing that makes both changes at once.
+            self.directory(other)?.change(NameChange::Link(target, node));
+            self.directory(parent)?.change(NameChange::Unlink(source));
+        }
+        Ok(())
+    }
+
+    /// Whether what is at `source` may get the name `target`; `Ok(false)` where it has it.
+    pub(super) fn can_rename(&mut self, source: &Path, target: &Path) -> io::Result<bool> {
+        let node = self.find(source)?;
+        let is_directory = self.directory(node).is_ok();
+        if self.find(target).is_ok_and(|other| other == node) {
+            return Ok(false);
+        }
+        let same_root = source.has_root() == target.has_root();
+        if is_directory && same_root && names(target).take(names(source).count()).eq(names(source)) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let (parent, name) = self.parent(target)?;
+        let Some(&replaced) = self.directory(parent)?.seen.get(&name) else { return Ok(true) };
+        match (is_directory, self.directory(replaced).map(|inner| inner.seen.is_empty())) {
+            (false, Ok(_)) => Err(io::ErrorKind::IsADirectory.into()),
+            (true, Err(_)) => Err(io::ErrorKind::NotADirectory.into()),
+            (true, Ok(false)) => Err(io::ErrorKind::DirectoryNotEmpty.into()),
+            _ => Ok(true),
+        }
+    }
+
+    /// What a directory shows under `name`.
+    pub(super) fn describe(&self, name: &OsStr, node: usize) -> Entry {
+        let (kind, bytes) = match self.nodes.get(node) {
+            Some(Node::File(file)) => (EntryKind::File, file.seen.len() as u64),
+            _ => (EntryKind::Directory, 0),
+        };
+        Entry { name: name.to_os_string(), kind, bytes }
+    }
+
+    /// What the processes see of a file.
+    pub(super) fn change(&mut self, node: usize, change: FileChange) -> io::Result<()> {
+        self.file(node).map(|file| file.change(change))
+    }
+
+    fn add(&mut self, node: Node) -> usize {
+        self.nodes.push(node);
+        self.nodes.len() - 1
+    }
+}
+
+fn root(path: &Path) -> usize {
+    usize::from(path.has_root())
+}
+
+fn names(path: &Path) -> impl DoubleEndedIterator<Item = &OsStr> {
+    path.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name),
+        Component::ParentDir => Some(component.as_os_str()),
+        Component::Prefix(_) | Component::RootDir | Component::CurDir => None,
+    })
+}
