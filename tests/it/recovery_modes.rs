@@ -1,21 +1,21 @@
 //! Damaged logs, opened in each mode: refused, taken offline, or salvaged.
 
-use std::io::IoSlice;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use streamlog::testing::{Crash, EveryCrash, EveryFault, Outcome, TestDisk};
 use streamlog::{
-    Access, Broker, BrokerConfig, EntryKind, Error, ManualClock, MemoryStorage, NewTopic, Offset, Partition,
-    Record, RecoveryMode, Result, Storage, Timestamp, TopicConfig,
+    Broker, BrokerConfig, Error, ManualClock, NewTopic, Offset, Partition, Record, RecoveryMode, Result,
+    Timestamp, TopicConfig,
 };
 
 use crate::kit::START;
 
 const DIR: &str = "data/t-0";
 
-/// A log directory in memory whose files a test can damage.
+/// A log directory whose files a test can damage.
 struct Dir {
-    storage: MemoryStorage,
+    disk: TestDisk,
 }
 
 /// Where a batch stands.
@@ -30,7 +30,7 @@ struct Stored {
 impl Dir {
     /// Some segments of batches of one to three records, all durable, closed in order or not.
     fn new(is_clean: bool) -> Dir {
-        let dir = Dir { storage: MemoryStorage::new() };
+        let dir = Dir { disk: TestDisk::new() };
         let broker = dir.open(RecoveryMode::Repair).unwrap();
         let config = TopicConfig::default().segment_bytes(1024).index_interval_bytes(200);
         broker.admin().create_topic(NewTopic::new("t").config(config)).unwrap();
@@ -43,28 +43,24 @@ impl Dir {
             broker.close().unwrap();
             return dir;
         }
-        // As it is now, with the broker still alive.
-        dir.copy()
+        dir.killed()
     }
 
     fn open(&self, mode: RecoveryMode) -> Result<Broker> {
         let clock = ManualClock::new(Timestamp::from_millis(START));
         let config = BrokerConfig::default().seed(7);
-        let builder = Broker::builder().log_dir("data").storage(self.storage.clone()).clock(clock);
+        let builder = Broker::builder().log_dir("data").storage(self.disk.clone()).clock(clock);
         builder.config(config).recovery(mode).open()
     }
 
-    fn copy(&self) -> Dir {
-        let copy = Dir { storage: MemoryStorage::new() };
-        copy_directory(&self.storage, &copy.storage, Path::new("data"));
-        copy
+    /// A copy, as a process that is killed now leaves it.
+    fn killed(&self) -> Dir {
+        Dir { disk: self.disk.after(Crash::Kill) }
     }
 
     fn names(&self) -> Vec<String> {
-        let entries = self.storage.list(Path::new(DIR)).unwrap();
-        let mut names: Vec<_> = entries.iter().map(|one| one.name.to_string_lossy().into_owned()).collect();
-        names.sort_unstable();
-        names
+        let files = self.disk.files().into_keys().filter(|path| path.starts_with(DIR));
+        files.map(|path| path.file_name().unwrap().to_str().unwrap().to_owned()).collect()
     }
 
     fn logs(&self) -> Vec<PathBuf> {
@@ -73,8 +69,7 @@ impl Dir {
     }
 
     fn read(&self, path: &Path) -> Vec<u8> {
-        let file = self.storage.open(path, Access::Read).unwrap();
-        file.slice(0..file.bytes().unwrap()).unwrap().to_vec()
+        self.disk.files().remove(path).unwrap()
     }
 
     /// Every batch, by a walk over the files.
@@ -96,23 +91,9 @@ impl Dir {
     }
 
     fn flip(&self, path: &Path, position: u64) {
-        let byte = self.read(path)[usize::try_from(position).unwrap()];
-        let file = self.storage.open(path, Access::Write).unwrap();
-        file.write_at(position, &[IoSlice::new(&[byte ^ 0x5a])]).unwrap();
-    }
-}
-
-fn copy_directory(source: &MemoryStorage, target: &MemoryStorage, path: &Path) {
-    target.create_dir(path).unwrap();
-    for entry in source.list(path).unwrap() {
-        let path = path.join(&entry.name);
-        if entry.kind == EntryKind::Directory {
-            copy_directory(source, target, &path);
-            continue;
-        }
-        let file = source.open(&path, Access::Read).unwrap();
-        let bytes = file.slice(0..entry.bytes).unwrap();
-        target.open(&path, Access::Create).unwrap().write_at(0, &[IoSlice::new(&bytes)]).unwrap();
+        let mut bytes = self.read(path);
+        bytes[usize::try_from(position).unwrap()] ^= 0x5a;
+        self.disk.put(path, &bytes).unwrap();
     }
 }
 
@@ -177,7 +158,7 @@ fn salvage(dir: &Dir, place: &str) -> (Vec<u64>, Vec<Range<u64>>) {
     let end = partition_now.log_end_offset();
     append(&partition_now, 2);
     partition_now.sync().unwrap();
-    let killed = dir.copy();
+    let killed = dir.killed();
     broker.close().unwrap();
     drop((broker, partition_now));
     for dir in [dir, &killed] {
@@ -204,9 +185,9 @@ fn damage_is_refused_taken_offline_or_salvaged() {
     let batches = whole.batches();
     // In the last segment: what lies before a checkpoint is not looked at again, but by a salvage.
     let hit = &batches[batches.len() - 3];
-    let dir = whole.copy();
+    let dir = whole.killed();
     dir.flip(&hit.path, hit.position + 70);
-    let damaged = dir.copy();
+    let damaged = dir.killed();
 
     match dir.open(RecoveryMode::Strict) {
         Err(Error::RecoveryRefused { source }) => match &*source {
@@ -247,7 +228,7 @@ fn damage_is_refused_taken_offline_or_salvaged() {
 fn a_salvage_of_a_sound_directory_changes_nothing() {
     for is_clean in [true, false] {
         let dir = Dir::new(is_clean);
-        let before = dir.copy();
+        let before = dir.killed();
         drop(dir.open(RecoveryMode::Salvage).unwrap());
         for path in before.logs() {
             let data = |dir: &Dir| {
@@ -277,7 +258,7 @@ fn whatever_byte_of_the_log_is_damaged_a_salvage_saves_all_other_batches() {
             let batch = &batches[number];
             // Most of the header, and some of the records.
             for byte in (0..61).step_by(3).chain((61..batch.bytes as u64).step_by(37)) {
-                let dir = whole.copy();
+                let dir = whole.killed();
                 dir.flip(&batch.path, batch.position + byte);
                 let place = format!("batch {number}, byte {byte}, clean {is_clean}");
                 let (read, lost) = salvage(&dir, &place);
@@ -298,9 +279,9 @@ fn segments_that_are_gone_are_lost_and_their_offsets_are_not_given_again() {
     let base = |path: &PathBuf| path.file_stem().unwrap().to_str().unwrap().parse().unwrap();
     let bases: Vec<u64> = logs.iter().map(base).collect();
     for gone in [0..1, 1..2, 2..4, logs.len() - 1..logs.len(), 0..logs.len()] {
-        let dir = whole.copy();
+        let dir = whole.killed();
         for path in &logs[gone.clone()] {
-            dir.storage.remove_file(path).unwrap();
+            dir.disk.take(path).unwrap();
         }
         let lost = bases[gone.start]..bases.get(gone.end).copied().unwrap_or(72);
         let (read, told) = salvage(&dir, &format!("without segments {gone:?}"));
@@ -317,12 +298,12 @@ fn a_salvage_keeps_what_is_sound_behind_a_torn_batch_too() {
         let partition = partition(&broker).unwrap();
         append(&partition, 2);
         append(&partition, 1);
-        let killed = whole.copy();
-        let batches = killed.copy().batches();
+        let killed = whole.killed();
+        let batches = killed.killed().batches();
         let [.., torn, _] = &batches[..] else { panic!() };
         killed.flip(&torn.path, torn.position + 80);
 
-        let repaired = killed.copy().open(RecoveryMode::Repair).unwrap();
+        let repaired = killed.killed().open(RecoveryMode::Repair).unwrap();
         assert_eq!(self::partition(&repaired).unwrap().log_end_offset(), 72, "all of it is cut");
         let (read, lost) = salvage(&killed, "a torn batch");
         assert_eq!(lost, std::slice::from_ref(&(72..74)));
@@ -331,8 +312,8 @@ fn a_salvage_keeps_what_is_sound_behind_a_torn_batch_too() {
     // With nothing sound behind it, nobody was told of it.
     let broker = whole.open(RecoveryMode::Repair).unwrap();
     append(&partition(&broker).unwrap(), 2);
-    let killed = whole.copy();
-    let batches = killed.copy().batches();
+    let killed = whole.killed();
+    let batches = killed.killed().batches();
     let torn = batches.last().unwrap();
     killed.flip(&torn.path, torn.position + 80);
     let (read, lost) = salvage(&killed, "a torn tail");
@@ -357,11 +338,11 @@ fn strict_takes_a_torn_tail_and_nothing_else() {
     let whole = Dir::new(false);
     let broker = whole.open(RecoveryMode::Repair).unwrap();
     append(&partition(&broker).unwrap(), 2);
-    let killed = whole.copy();
+    let killed = whole.killed();
     drop(broker);
-    let torn = killed.copy().batches().last().unwrap().clone();
+    let torn = killed.killed().batches().last().unwrap().clone();
     killed.flip(&torn.path, torn.position + 80);
-    let opened = killed.copy().open(RecoveryMode::Strict).unwrap();
+    let opened = killed.killed().open(RecoveryMode::Strict).unwrap();
     assert!(opened.recovery_report().partitions.iter().any(|one| one.cut.is_some()));
     drop(opened);
 
@@ -377,10 +358,9 @@ fn strict_takes_a_torn_tail_and_nothing_else() {
         for is_removed in [true, false] {
             let dir = Dir::new(false);
             let path = Path::new(DIR).join(file);
-            dir.storage.remove_file(&path).unwrap();
+            dir.disk.take(&path).unwrap();
             if !is_removed {
-                let new = dir.storage.open(&path, Access::Create).unwrap();
-                new.write_at(0, &[IoSlice::new(b"nonsense")]).unwrap();
+                dir.disk.put(&path, b"nonsense").unwrap();
             }
             refused(&dir, file);
         }
@@ -389,4 +369,72 @@ fn strict_takes_a_torn_tail_and_nothing_else() {
     let checkpoint = Path::new("data/recovery-point-offset-checkpoint");
     dir.flip(checkpoint, 0);
     refused(&dir, "recovery-point-offset-checkpoint");
+}
+
+/// A directory in which two batches of different segments are damaged and one segment is gone, with what is left of it.
+fn damaged() -> (Dir, Vec<u64>) {
+    let dir = Dir::new(false);
+    let (batches, logs) = (dir.batches(), dir.logs());
+    let hits = [&batches[5], &batches[batches.len() - 3]];
+    let mut lost: Vec<_> =
+        hits.iter().map(|hit| u64::from(hit.offsets.start)..u64::from(hit.offsets.end)).collect();
+    for hit in hits {
+        dir.flip(&hit.path, hit.position + 70);
+    }
+    let gone = &logs[1];
+    dir.disk.take(gone).unwrap();
+    let of_gone: Vec<_> = batches.iter().filter(|batch| batch.path == *gone).collect();
+    lost.push(of_gone[0].offsets.start.into()..of_gone[of_gone.len() - 1].offsets.end.into());
+    (dir, all_but(&lost, 72))
+}
+
+fn check_saved(disk: &TestDisk, mode: RecoveryMode, saved: &[u64]) -> Outcome {
+    let broker = Dir { disk: disk.clone() }.open(mode)?;
+    let (read, _) = read_all(&partition(&broker)?);
+    if read != saved {
+        return Err(format!("{read:?} where {saved:?} can be saved").into());
+    }
+    Ok(())
+}
+
+#[test]
+fn a_crash_at_any_step_of_a_salvage_loses_nothing_more() {
+    let (dir, saved) = damaged();
+    let points = EveryCrash::new().begin_with(&dir.disk).run(
+        |disk, is_salvaged: &mut bool| {
+            let broker = Dir { disk: disk.clone() }.open(RecoveryMode::Salvage)?;
+            *is_salvaged = true;
+            drop(broker);
+            Ok(())
+        },
+        |disk, &is_salvaged, _| {
+            if is_salvaged {
+                check_saved(&disk.after(Crash::PowerCut), RecoveryMode::Repair, &saved)?;
+            }
+            check_saved(disk, RecoveryMode::Salvage, &saved)?;
+            check_saved(&disk.after(Crash::PowerCut), RecoveryMode::Repair, &saved)
+        },
+    );
+    assert!(points.unwrap() > 100);
+}
+
+#[test]
+fn a_disk_that_fails_at_any_call_of_a_salvage_loses_nothing_more() {
+    let (dir, saved) = damaged();
+    for is_lasting in [false, true] {
+        let every = EveryFault::new().begin_with(&dir.disk);
+        let points = if is_lasting { every.lasting() } else { every }.run(
+            |disk, (): &mut ()| {
+                let broker = Dir { disk: disk.clone() }.open(RecoveryMode::Salvage)?;
+                let _ = partition(&broker)?;
+                Ok(())
+            },
+            |disk, (), _| {
+                check_saved(&disk.after(Crash::PowerCut), RecoveryMode::Salvage, &saved)?;
+                check_saved(disk, RecoveryMode::Salvage, &saved)?;
+                check_saved(disk, RecoveryMode::Repair, &saved)
+            },
+        );
+        assert!(points.unwrap() > 100);
+    }
 }
