@@ -8,6 +8,7 @@
 //! - [`cycles`]: no modules that need each other, at any depth.
 //! - [`shape`]: headers, doors, lengths, and modules named by an idea.
 //! - [`names`]: one word per idea.
+//! - [`named_tests`]: the tests that docs/durability.md names.
 //! - [`places`]: unsafe code, the disk and the machine's clock stay where they belong.
 //!
 //! Below them, [`lexer`] and [`source`] read the files, [`paths`] finds what they name. It is no compiler: a call of
@@ -16,11 +17,14 @@
 mod cycles;
 mod floors;
 mod lexer;
+mod named_tests;
 mod names;
 mod paths;
 mod places;
 mod shape;
 mod source;
+
+use std::path::Path;
 
 use source::Tree;
 
@@ -78,4 +82,13 @@ fn only_storage_touches_the_disk() {
 #[test]
 fn only_the_clock_asks_for_the_time() {
     check(places::clock_reads);
+}
+
+#[test]
+fn tests_that_the_durability_page_names_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = "docs/durability.md";
+    let text = std::fs::read_to_string(root.join(page)).expect("the page is part of the repository");
+    let complaints = named_tests::missing_tests(page, &text, &source::integration_tests(root));
+    assert!(complaints.is_empty(), "\n{}\n", complaints.join("\n"));
 }

@@ -1,6 +1,6 @@
 //! The sources of the crate: files, the modules that they are, and which of their tokens are tests.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::lexer::{self, Token};
@@ -37,6 +37,21 @@ impl Source {
     pub(crate) fn complain(&self, line: usize, what: &str) -> String {
         format!("{}:{line}: {what}", self.path)
     }
+}
+
+/// The texts of the integration tests, by module path below `tests/it/`: `faults::torn_tail`.
+pub(crate) fn integration_tests(root: &Path) -> BTreeMap<String, String> {
+    let folder = root.join("tests/it");
+    let mut files = Vec::new();
+    rust_files(&folder, &mut files);
+    let named = |file: PathBuf| {
+        let name = file.strip_prefix(&folder).expect("the file was found there").with_extension("");
+        let text = std::fs::read_to_string(&file)
+            .unwrap_or_else(|error| panic!("cannot read {}: {error}", file.display()));
+        let module = name.display().to_string().replace(['/', '\\'], "::");
+        (module.trim_end_matches("::mod").to_owned(), text)
+    };
+    files.into_iter().map(named).collect()
 }
 
 /// All files, sorted by path.
