@@ -5,7 +5,10 @@ use std::error::Error as _;
 use std::path::{Path, PathBuf};
 
 use streamlog::testing::{Crash, TestDisk};
-use streamlog::{Broker, Cut, Error, NewTopic, Offset, Partition, Record, Timestamp, TopicConfig};
+use streamlog::{
+    Broker, BrokerConfig, Cut, Error, ManualClock, NewTopic, Offset, Partition, Record, RecordView,
+    RecoveryMode, Timestamp, TopicConfig,
+};
 
 use super::power_cut::told;
 use super::script;
@@ -30,6 +33,19 @@ struct Tally {
     other_epochs: BTreeMap<PathBuf, usize>,
     /// Cases in which nothing shows.
     unseen: BTreeMap<PathBuf, usize>,
+    /// What a salvage of the same damage could not save.
+    salvaged: Salvaged,
+}
+
+#[derive(Debug, Default)]
+struct Salvaged {
+    cases: usize,
+    /// Cases in which even a salvage cannot open the directory: an identity that has no second copy.
+    unopened: BTreeMap<PathBuf, usize>,
+    /// Cases in which the topic, or its partition, is not there any more.
+    without_topic: BTreeMap<PathBuf, usize>,
+    /// Cases in which so many records are lost.
+    lost: BTreeMap<usize, usize>,
 }
 
 const TIMES: &[i64] = &[100, 150, 120, 300, 290, 310, 400, 400, 390, 500, 620, 610, 615, 700, 705];
@@ -164,6 +180,52 @@ impl Whole {
         }
     }
 
+    /// Salvages the directory with this file changed: records that are not in the changed bytes are saved, and none is wrong.
+    fn check_salvage(&self, path: &Path, bytes: Option<&[u8]>, lost_max: usize, tally: &mut Salvaged) {
+        let disk = self.disk.after(Crash::Kill);
+        match bytes {
+            Some(bytes) => disk.put(path, bytes).unwrap(),
+            None => disk.take(path).unwrap(),
+        }
+        tally.cases += 1;
+        let broker = match open_to_salvage(&disk) {
+            Ok(broker) => broker,
+            Err(error) => {
+                assert!(is_told(&error, path), "{}", chain(&error));
+                *tally.unopened.entry(path.to_path_buf()).or_default() += 1;
+                return;
+            }
+        };
+        let Ok(partition) = broker.topic("t").and_then(|topic| topic.partition(0)) else {
+            let is_log = path.extension().is_some_and(|one| one == "log");
+            assert!(!is_log || path.to_string_lossy().contains("catalog"), "{}", broker.recovery_report());
+            *tally.without_topic.entry(path.to_path_buf()).or_default() += 1;
+            return;
+        };
+        let (mut next, mut saved) = (partition.log_start_offset(), 0);
+        assert!(partition.log_end_offset() >= self.durable as u64, "offsets are given again");
+        while next < partition.log_end_offset() {
+            match partition.read(next, 1 << 20) {
+                Ok(batches) => {
+                    for record in batches
+                        .iter()
+                        .flat_map(|batch| batch.records().unwrap().iter().map(own).collect::<Vec<_>>())
+                    {
+                        let (offset, value, time) = record;
+                        assert_eq!((&value, time), (&self.records[offset].0, self.records[offset].1));
+                        saved += usize::from(offset < self.durable);
+                    }
+                    next = batches.next_offset().unwrap();
+                }
+                Err(Error::RecordsLost { offsets, .. }) => next = offsets.end,
+                Err(error) => panic!("{}", chain(&error)),
+            }
+        }
+        let lost = self.durable - saved;
+        assert!(lost <= lost_max, "{lost} records are lost: {}", broker.recovery_report());
+        *tally.lost.entry(lost).or_default() += 1;
+    }
+
     /// The files with something in them, up to where only zeros follow.
     fn files(&self) -> Vec<(PathBuf, Vec<u8>, usize)> {
         let files = self.disk.files().into_iter().filter(|(_, bytes)| !bytes.is_empty());
@@ -174,6 +236,18 @@ impl Whole {
         };
         files.map(with_end).collect()
     }
+}
+
+/// A record's offset, value and time.
+fn own(record: RecordView<'_>) -> (usize, Vec<u8>, i64) {
+    let offset = usize::try_from(u64::from(record.offset())).unwrap();
+    (offset, record.value().unwrap().to_vec(), record.timestamp().as_millis())
+}
+
+fn open_to_salvage(disk: &TestDisk) -> streamlog::Result<Broker> {
+    let clock = ManualClock::new(Timestamp::from_millis(1_000_000));
+    let builder = Broker::builder().log_dir(script::DIR).storage(disk.clone()).clock(clock);
+    builder.config(BrokerConfig::default().seed(7)).recovery(RecoveryMode::Salvage).open()
 }
 
 /// An error with its sources.
@@ -206,6 +280,10 @@ fn flip_every_byte(is_clean: bool) {
                 hit[position] ^= flip;
                 told(&format!("{} byte {position} ^ {flip:#x}", path.display()), || {
                     whole.check(&path, Some(&hit), &mut tally);
+                    if flip == 0xff && position % 3 == 0 {
+                        // A batch has two records, and the only damage is in one of them.
+                        whole.check_salvage(&path, Some(&hit), 2, &mut tally.salvaged);
+                    }
                 });
             }
         }
@@ -223,7 +301,11 @@ fn cut_every_file(is_clean: bool) {
                 continue;
             }
             told(&format!("{} cut at {length:?}", path.display()), || {
-                whole.check(&path, length.map(|length| &bytes[..length]), &mut tally);
+                let cut = length.map(|length| &bytes[..length]);
+                whole.check(&path, cut, &mut tally);
+                if length.is_none_or(|length| length % 3 == 0) {
+                    whole.check_salvage(&path, cut, whole.durable, &mut tally.salvaged);
+                }
             });
         }
     }
