@@ -76,7 +76,7 @@ impl LogSegment {
         let position = self.indexed_place(u64::from(entry.delta)).position;
         let mut scan = self.scan_between(SegmentEnd { position, offset: self.base }, self.end());
         let named = self.base.saturating_add(u64::from(entry.delta));
-        scan.skip_before(named)?;
+        scan.skip_before(named, true)?;
         let found = scan.next()?.map(|found| found.batch);
         let is_named = found.is_some_and(|batch| {
             batch.last_offset() == named && batch.max_timestamp().as_millis() == entry.timestamp

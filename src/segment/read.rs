@@ -63,7 +63,7 @@ impl LogSegment {
         if place.position > 0 && !scan.next_header()?.is_some_and(fits) {
             return Ok(None);
         }
-        scan.skip_before(from)?;
+        scan.skip_before(from, checks_crcs)?;
         let mut batches: Vec<RecordBatch> = Vec::new();
         let mut bytes = 0;
         loop {

@@ -100,11 +100,16 @@ impl<'a> Scan<'a> {
         self.expected
     }
 
-    /// Passes over the batches that end before `from`, looking at no more than their headers.
-    pub(crate) fn skip_before(&mut self, from: Offset) -> Result<()> {
+    /// Passes over the batches that end before `from`. Where `checks_crcs` says so, their CRCs are looked at: otherwise a
+    /// damaged length could lead into a value, and to bytes there that are a perfect batch.
+    pub(crate) fn skip_before(&mut self, from: Offset, checks_crcs: bool) -> Result<()> {
         while let Some(header) = self.next_header()?
             && header.last_offset() < from
         {
+            if checks_crcs {
+                let batch = RecordBatch::parse(self.peek_batch(&header)?);
+                batch.and_then(|batch| batch.check_crc()).map_err(|source| self.corrupt(source))?;
+            }
             self.pass(&header);
         }
         Ok(())
@@ -117,8 +122,7 @@ impl<'a> Scan<'a> {
     /// [`Error::Corrupt`] for a bad batch, [`Error::Io`] where the file cannot be read.
     pub(crate) fn next(&mut self) -> Result<Option<ScannedBatch>> {
         let Some(header) = self.next_header()? else { return Ok(None) };
-        let bytes = usize::try_from(header.total_bytes()).expect("a batch's length is an i32");
-        let batch = RecordBatch::parse(self.peek(bytes)?).map_err(|source| self.corrupt(source))?;
+        let batch = RecordBatch::parse(self.peek_batch(&header)?).map_err(|source| self.corrupt(source))?;
         if self.crcs {
             batch.check_crc().map_err(|source| self.corrupt(source))?;
         }
@@ -183,6 +187,11 @@ impl<'a> Scan<'a> {
             return Err(Corruption::Field { field: "baseOffset + lastOffsetDelta", value });
         }
         Ok(())
+    }
+
+    /// The whole of the next batch.
+    fn peek_batch(&mut self, header: &BatchHeader) -> Result<Slice> {
+        self.peek(usize::try_from(header.total_bytes()).expect("a batch's length is an i32"))
     }
 
     /// The next `bytes` bytes, which must lie before the end.
