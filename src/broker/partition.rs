@@ -146,8 +146,9 @@ impl Partition {
     /// # Errors
     ///
     /// [`Error::OffsetOutOfRange`](crate::Error::OffsetOutOfRange) outside `log_start_offset()..=log_end_offset()`,
-    /// [`Error::Corrupt`](crate::Error::Corrupt) with file, position and offset where the log is damaged at `from`: what
-    /// is good before it is returned first, and nothing is skipped. [`Error::Closed`](crate::Error::Closed), [`Error::Io`](crate::Error::Io).
+    /// [`Error::DamagedBatch`](crate::Error::DamagedBatch) where the log is damaged at `from`, with the offsets that cannot be
+    /// read, file and position: what is good before it is returned first, what is good behind it by a read from there, and
+    /// nothing is skipped. [`Error::Closed`](crate::Error::Closed), [`Error::Io`](crate::Error::Io).
     pub fn read(&self, from: Offset, max_bytes: usize) -> Result<Batches> {
         self.log.read(from, max_bytes).map(Batches::new)
     }

@@ -30,7 +30,10 @@ impl Consumer {
     /// One partition's, which it names: [`Error::Fetch`](crate::Error::Fetch) where it cannot be read at its position,
     /// [`NoPosition`](crate::Error::NoPosition), [`PartitionOffline`](crate::Error::PartitionOffline),
     /// [`UnknownTopic`](crate::Error::UnknownTopic) where the topic is gone. The position stays
-    /// there; the next poll goes on with the other partitions, and tells it again when its turn comes.
+    /// there; the next poll goes on with the other partitions, and tells it again when its turn comes. Where damage is why,
+    /// everything in front of it has been returned, and
+    /// [`unreadable_offsets`](crate::Error::unreadable_offsets) says which offsets to [seek](Consumer::seek) past, for who can
+    /// do without them; an example is there.
     ///
     /// [`Error::Closed`](crate::Error::Closed) once the consumer or the broker is closed, also while it waits.
     pub fn poll(&mut self, timeout: Duration) -> Result<Records> {

@@ -2,9 +2,11 @@
 //! calls it. Where a variant only carries another error, that one answers.
 
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 use super::variants::Error;
+use crate::offset::Offset;
 
 impl Error {
     /// Names the operation and the file for an I/O error: `.map_err(Error::io("read", path))`.
@@ -52,6 +54,7 @@ impl Error {
             Error::InvalidBatch { .. }
             | Error::InvalidRecords { .. }
             | Error::Corrupt { .. }
+            | Error::DamagedBatch { .. }
             | Error::InvalidFile { .. }
             | Error::Damaged { .. }
             | Error::RecordsLost { .. } => true,
@@ -82,6 +85,64 @@ impl Error {
             _ => false,
         }
     }
+
+    /// The offsets that damage, or records that cannot be decoded, keep from being read: this, or what caused it. Whoever can
+    /// do without them reads on at their end; nothing does so by itself.
+    ///
+    /// A read gives everything in front of the damage first, so this begins at the offset that was to be read, or before it.
+    /// It ends where the log can be read again: behind the one batch, unless its length is damaged too.
+    ///
+    /// # Examples
+    ///
+    /// A consumer that takes what there is:
+    ///
+    /// ```
+    /// use std::io::IoSlice;
+    /// use std::time::Duration;
+    /// use streamlog::{
+    ///     Access, AutoOffsetReset, Broker, MemoryStorage, NewTopic, PartitionId, Record, Storage, TopicPartition,
+    /// };
+    ///
+    /// let storage = MemoryStorage::new();
+    /// let broker = Broker::builder().log_dir("data").storage(storage.clone()).open()?;
+    /// broker.admin().create_topic(NewTopic::new("orders"))?;
+    /// let orders = broker.topic("orders")?.partition(0)?;
+    /// for value in ["3 apples", "1 pear", "2 plums"] {
+    ///     orders.append(&[Record::new().value(value)])?;
+    /// }
+    /// // A byte of the second batch rots.
+    /// let file = storage.open(orders.segments()[0].path(), Access::Write)?;
+    /// let first_bytes = orders.read(0_u32.into(), 1)?.bytes() as u64;
+    /// file.write_at(first_bytes + 70, &[IoSlice::new(b"?")])?;
+    ///
+    /// let partition = TopicPartition::new("orders", PartitionId::ZERO);
+    /// let mut consumer = broker.consumer().auto_offset_reset(AutoOffsetReset::Earliest).build()?;
+    /// consumer.assign([partition.clone()])?;
+    /// let (mut values, mut lost) = (Vec::new(), Vec::new());
+    /// while consumer.lag(&partition)? > 0 {
+    ///     match consumer.poll(Duration::ZERO) {
+    ///         Ok(records) => values.extend(records.iter().map(|record| record.value().map(<[u8]>::to_vec))),
+    ///         Err(error) => {
+    ///             let Some(offsets) = error.unreadable_offsets() else { return Err(error.into()) };
+    ///             eprintln!("{error}: going on at {}", offsets.end);
+    ///             consumer.seek(&partition, offsets.end)?;
+    ///             lost.push(offsets);
+    ///         }
+    ///     }
+    /// }
+    /// assert_eq!(values, [Some(b"3 apples".to_vec()), Some(b"2 plums".to_vec())]);
+    /// assert_eq!(lost, [1_u32.into()..2_u32.into()]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn unreadable_offsets(&self) -> Option<Range<Offset>> {
+        match self {
+            Error::DamagedBatch { offsets, .. } | Error::RecordsLost { offsets, .. } => Some(offsets.clone()),
+            Error::Fetch { source, .. } => source.unreadable_offsets(),
+            _ => None,
+        }
+    }
+
     /// Kafka's protocol error code for the same failure, where it has one.
     #[must_use]
     pub fn kafka_code(&self) -> Option<i16> {
@@ -89,6 +150,7 @@ impl Error {
             Error::Fetch { source, .. } => return source.kafka_code(),
             Error::OffsetOutOfRange { .. } | Error::InvalidOffset { .. } => 1,
             Error::Corrupt { .. }
+            | Error::DamagedBatch { .. }
             | Error::InvalidBatch { .. }
             | Error::InvalidRecords { .. }
             | Error::RecordsLost { .. } => 2,

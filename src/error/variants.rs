@@ -403,7 +403,8 @@ pub enum Error {
         source: io::Error,
     },
 
-    /// Stored bytes are damaged. Nothing is skipped: reading stops here.
+    /// Stored bytes are damaged. Nothing is skipped: reading stops here. A partition's read has it as the source of
+    /// [`DamagedBatch`](Error::DamagedBatch).
     #[error("damaged batch in {} at byte {position}, expected offset {offset}", .path.display())]
     Corrupt {
         /// The file.
@@ -415,6 +416,24 @@ pub enum Error {
         /// What is wrong.
         #[source]
         source: Corruption,
+    },
+
+    /// Some of a partition's records cannot be read, because what is stored of them is damaged. Nothing is skipped: reading
+    /// stops here, and whoever can do without these records goes on at the end of `offsets`, which
+    /// [`unreadable_offsets`](Error::unreadable_offsets) gives as well.
+    #[error("offsets {}..{} of partition {topic}-{partition} cannot be read", .offsets.start, .offsets.end)]
+    DamagedBatch {
+        /// The topic's name.
+        topic: String,
+        /// The partition's number.
+        partition: PartitionId,
+        /// What cannot be read: from the damaged batch's first offset up to where the log can be read again, or ends. That is
+        /// this one batch where its length, which its checksum does not cover, is still right; otherwise up to the next batch
+        /// that the index names.
+        offsets: Range<Offset>,
+        /// [`Error::Corrupt`], with the file, the position in it and what is wrong there.
+        #[source]
+        source: Box<Error>,
     },
 
     /// A small file (checkpoint, metadata, properties) does not say what it must.
@@ -458,7 +477,7 @@ pub enum Error {
     },
 
     /// Records that were damaged and could not be saved ([`RecoveryMode::Salvage`](crate::RecoveryMode::Salvage)) would have been next. A
-    /// reader that can do without them goes on at `offsets.end`.
+    /// reader that can do without them goes on at `offsets.end`, which [`unreadable_offsets`](Error::unreadable_offsets) gives as well.
     #[error("{topic}-{partition}: offsets {}..{} are lost", .offsets.start, .offsets.end)]
     RecordsLost {
         /// The topic's name.

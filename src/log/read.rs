@@ -1,15 +1,15 @@
 //! Reading: whole batches by offset, and the first offset since a time. Waits for nobody.
 //!
 //! A read loads the end offset first and the list of segments after it, so the list holds everything below that end. What
-//! it returns is either the records from the asked offset on, or an error that says which are missing: a gap is never
-//! passed over.
+//! it returns is either the records from the asked offset on, or an error that says which cannot be read: neither a gap nor
+//! damage is ever passed over, but a read that begins behind it is none the worse for it.
 
 use super::partition_log::Log;
 use super::segments::SegmentList;
 use crate::error::{Corruption, Error, Result};
 use crate::offset::{Offset, Timestamp};
 use crate::record::RecordBatch;
-use crate::segment::Span;
+use crate::segment::{LogSegment, SegmentEnd, Span};
 
 /// The most that one read returns, unless a single batch is larger.
 const READ_BYTES_MAX: usize = 16 << 20;
@@ -63,7 +63,9 @@ impl Log {
     fn read_segment(&self, segments: &SegmentList, span: Span, is_needed: bool) -> Result<Vec<RecordBatch>> {
         let from = span.from;
         let segment = segments.holding(from);
-        let mut batches = segment.read(span, is_needed)?;
+        let read = segment.read(span, is_needed);
+        // A read that is not needed is left out, whatever its error: there is no need to find out more.
+        let mut batches = if is_needed { read.map_err(|error| self.damaged(segment, error))? } else { read? };
         let found = batches.first().map(RecordBatch::base_offset);
         let is_missing = found.map_or(is_needed, |found| found > from);
         if is_missing {
@@ -92,6 +94,20 @@ impl Log {
         Error::RecordsLost { topic, partition, offsets: start..end }
     }
 
+    /// The error for damage in one of this log's segments, with all that cannot be read because of it.
+    fn damaged(&self, segment: &LogSegment, error: Error) -> Error {
+        let Error::Corrupt { position, offset: start, .. } = error else { return error };
+        match segment.readable_behind(SegmentEnd { position, offset: start }) {
+            Ok(SegmentEnd { offset: end, .. }) => Error::DamagedBatch {
+                topic: self.name.topic().to_owned(),
+                partition: self.name.partition(),
+                offsets: start..end.max(start),
+                source: Box::new(error),
+            },
+            Err(unreadable) => unreadable,
+        }
+    }
+
     /// The first record at or after `time`, with its timestamp.
     pub(crate) fn offset_for_time(&self, time: Timestamp) -> Result<Option<(Offset, Timestamp)>> {
         self.check_open()?;
@@ -103,10 +119,11 @@ impl Log {
     fn find_time(&self, time: Timestamp) -> Result<Option<(Offset, Timestamp)>> {
         let end = self.end();
         for segment in self.segments.load().iter() {
-            if segment.largest_timestamp()?.is_none_or(|largest| largest < time) {
+            let damaged = |error| self.damaged(segment, error);
+            if segment.largest_timestamp().map_err(damaged)?.is_none_or(|largest| largest < time) {
                 continue;
             }
-            if let Some(found) = segment.offset_for_time(time, end)? {
+            if let Some(found) = segment.offset_for_time(time, end).map_err(damaged)? {
                 return Ok(Some(found));
             }
         }

@@ -110,10 +110,20 @@ impl BatchHeader {
         Some(base..base.saturating_add(u64::try_from(delta).ok()?).next())
     }
 
-    /// The size that these bytes claim for the batch that they begin, whatever else they say; `None` where none has it.
-    pub(crate) fn claimed_bytes(bytes: &[u8]) -> Option<u64> {
-        let length = BatchHeader::length_field(bytes).filter(|&length| length >= LENGTH_MIN)?;
+    /// The size of the batch that begins these bytes, as its length field says, whatever else is wrong with it; `None` for a
+    /// length that no batch has.
+    pub(crate) fn total_bytes_of(bytes: &[u8]) -> Option<u64> {
+        let length = Self::length_field(bytes).filter(|&length| length >= LENGTH_MIN)?;
         Some(UNCOUNTED_BYTES as u64 + u64::from(length.unsigned_abs()))
+    }
+
+    /// How many offsets the batch that begins these bytes says that it holds, by its last offset delta and by its record
+    /// count: the same unless compaction took records, or one of the two is damaged. What cannot be is left out.
+    pub(crate) fn claimed_counts(bytes: &[u8]) -> [Option<u64>; 2] {
+        let field = |at| Some(i32::from_be_bytes(*bytes.get(at..)?.first_chunk()?));
+        let last_delta = field(LAST_OFFSET_DELTA_AT).and_then(|delta| u64::try_from(delta).ok());
+        let record_count = field(RECORD_COUNT_AT).and_then(|count| u64::try_from(count).ok());
+        [last_delta.map(|delta| delta + 1), record_count.filter(|&count| count > 0)]
     }
 
     /// The header of a batch without records, for a builder to fill in.

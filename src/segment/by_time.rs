@@ -31,7 +31,7 @@ impl LogSegment {
         upto: Offset,
     ) -> Result<Option<(Offset, Timestamp)>> {
         let end = self.end();
-        let mut scan = self.scan_between(start, end);
+        let mut scan = self.exact_scan(start, end);
         while let Some(ScannedBatch { batch, .. }) = scan.next()? {
             if batch.base_offset() >= upto {
                 return Ok(None);
@@ -46,12 +46,6 @@ impl LogSegment {
         }
         check_reached(&scan, end)?;
         Ok(None)
-    }
-
-    /// A walk from `start` to `end` on which nothing is passed over.
-    fn scan_between(&self, start: SegmentEnd, end: SegmentEnd) -> Scan<'_> {
-        let range = start.position.min(end.position)..end.position;
-        Scan::new(&self.log, self.base, range, start.offset).dense().with_crcs()
     }
 
     /// Where the segment begins.
@@ -73,8 +67,9 @@ impl LogSegment {
 
     /// Where the batch ends that a time index entry names, or `None` where that batch says otherwise.
     fn end_of_named(&self, entry: TimeEntry) -> Result<Option<SegmentEnd>> {
-        let position = self.indexed_place(u64::from(entry.delta)).position;
-        let mut scan = self.scan_between(SegmentEnd { position, offset: self.base }, self.end());
+        let end = self.end().position;
+        let position = self.indexed_place(u64::from(entry.delta)).position.min(end);
+        let mut scan = Scan::new(&self.log, self.base, position..end, self.base).dense().with_crcs();
         let named = self.base.saturating_add(u64::from(entry.delta));
         scan.skip_before(named, true)?;
         let found = scan.next()?.map(|found| found.batch);
@@ -116,7 +111,7 @@ impl LogSegment {
             }
             None => (None, self.beginning()),
         };
-        let mut scan = self.scan_between(start, end);
+        let mut scan = self.exact_scan(start, end);
         while let Some(ScannedBatch { batch, .. }) = scan.next()? {
             let timestamp = batch.max_timestamp();
             if timestamp.as_millis() >= 0

@@ -9,7 +9,7 @@ use super::entries::{Entry, OffsetEntry, TimeEntry};
 use super::growing::GrowingWords;
 use crate::offset::{Offset, Timestamp};
 use crate::record::BatchHeader;
-use crate::sync::Arc;
+use crate::sync::{Arc, AtomicBool, Relaxed};
 
 /// Both indexes of one segment; see the [module](self).
 #[derive(Debug, Default)]
@@ -18,6 +18,8 @@ pub(crate) struct MemoryIndex {
     offsets: GrowingWords,
     /// Two words an entry: timestamp, then delta.
     times: GrowingWords,
+    /// Whether the next batch is to have an entry, due or not.
+    is_entry_wanted: AtomicBool,
 }
 
 impl MemoryIndex {
@@ -39,6 +41,12 @@ impl MemoryIndex {
         let timestamp = self.times.get(2 * index)?.cast_signed();
         let delta = u32::try_from(self.times.get(2 * index + 1)?).ok()?;
         Some(TimeEntry { timestamp, delta })
+    }
+
+    /// Asks for an entry for the next batch that is written: what lies before it cannot be walked over, so that nothing else
+    /// leads there.
+    pub(crate) fn want_entry(&self) {
+        self.is_entry_wanted.store(true, Relaxed);
     }
 
     fn push_offset(&self, entry: OffsetEntry) {
@@ -110,12 +118,14 @@ impl IndexWriter {
         if self.largest.is_none_or(|largest| timestamp > largest.timestamp) && timestamp.as_millis() >= 0 {
             self.largest = Some(LargestTimestamp { timestamp, delta });
         }
-        if self.since_entry > self.interval_bytes
+        let is_wanted = self.since_entry > 0 && self.index.is_entry_wanted.load(Relaxed);
+        if (self.since_entry > self.interval_bytes || is_wanted)
             && let Ok(position) = u32::try_from(position)
         {
             self.index.push_offset(OffsetEntry { delta, position });
             self.note_time();
             self.since_entry = 0;
+            self.index.is_entry_wanted.store(false, Relaxed);
         }
         self.since_entry += batch.total_bytes();
     }

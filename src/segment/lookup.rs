@@ -50,15 +50,31 @@ impl LogSegment {
     }
 
     fn offset_floor(&self, delta: u32) -> Result<Option<OffsetEntry>> {
-        let is_at_or_before = |entry: OffsetEntry| entry.delta <= delta;
-        let found = match self.index.load().as_ref() {
-            Some(index) => last_where(index.offset_count(), |i| Ok(index.offset_entry(i)), is_at_or_before),
-            None => {
-                let count = entry_count::<OffsetEntry>(&self.offset_file)?;
-                last_where(count, |i| read_entry(&self.offset_file, i), is_at_or_before)
-            }
-        };
-        Ok(found?.map(|(_, entry)| entry))
+        let found = self.last_offset_where(|entry| entry.delta <= delta)?;
+        Ok(found.map(|(_, entry)| entry))
+    }
+
+    /// The last entry of the offset index for which `is_at_or_before` holds, with its number.
+    pub(super) fn last_offset_where(
+        &self,
+        is_at_or_before: impl Fn(OffsetEntry) -> bool,
+    ) -> Result<Option<(usize, OffsetEntry)>> {
+        last_where(self.offset_count()?, |i| self.offset_entry(i), is_at_or_before)
+    }
+
+    pub(super) fn offset_count(&self) -> Result<usize> {
+        match self.index.load().as_ref() {
+            Some(index) => Ok(index.offset_count()),
+            None => entry_count::<OffsetEntry>(&self.offset_file),
+        }
+    }
+
+    /// `None` where there is no such entry any more: the index was dropped for its file meanwhile.
+    pub(super) fn offset_entry(&self, index: usize) -> Result<Option<OffsetEntry>> {
+        match self.index.load().as_ref() {
+            Some(memory) => Ok(memory.offset_entry(index)),
+            None => read_entry(&self.offset_file, index),
+        }
     }
 
     pub(super) fn time_count(&self) -> Result<usize> {

@@ -13,6 +13,7 @@ mod log_segment;
 mod lookup;
 
 mod by_time;
+mod damage;
 mod read;
 mod resume;
 mod survey;

@@ -2,11 +2,14 @@
 //!
 //! Where to begin is a guess, from where the last read ended or from the index, and is checked against the batch that
 //! stands there. A guess that does not hold costs a walk from the start of the segment, never an answer.
+//!
+//! Damage before the wanted offset does not hide it: where the ordinary way fails, a slower one checks every CRC on it,
+//! so that it knows which batch is the bad one, and goes on where the segment can be read again.
 
-use super::log_segment::LogSegment;
+use super::log_segment::{LogSegment, SegmentEnd};
 use super::lookup::{Border, Place};
 use super::scan::{Scan, ScannedBatch};
-use crate::error::{Error, Result};
+use crate::error::{Corruption, Error, Result};
 use crate::offset::Offset;
 use crate::record::{BatchHeader, RecordBatch};
 use crate::sync::Relaxed;
@@ -29,17 +32,59 @@ pub(crate) struct Span {
 }
 
 impl LogSegment {
-    /// Whole batches within the span's bytes, though at least one where `is_needed` says so and there is any.
+    /// Whole batches within the span's bytes, though at least one where `is_needed` says so.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`]. [`Error::Corrupt`] where `span.from` cannot be read, though the segment should have it: with the
+    /// position and the expected offset of the first bad batch from which [`readable_behind`](Self::readable_behind) leads
+    /// behind `span.from`.
     pub(crate) fn read(&self, span: Span, is_needed: bool) -> Result<Vec<RecordBatch>> {
-        for place in self.likely_places(span.from) {
+        for place in self.likely_places(span.from).chain([self.start()]) {
             match self.read_at(place, span, is_needed) {
-                Ok(Some(batches)) => return Ok(batches),
-                Err(error) if !error.is_corruption() => return Err(error),
-                // Either the log is damaged, which the walk from the start will say, or the place was wrong.
-                Ok(None) | Err(_) => {}
+                Ok(Some(batches)) if !batches.is_empty() || !is_needed => return Ok(batches),
+                Err(error) if !error.is_corruption() || !is_needed => return Err(error),
+                // The place was wrong.
+                Ok(None) => {}
+                Ok(Some(_)) | Err(_) => return self.read_behind_damage(span),
             }
         }
-        Ok(self.read_at(self.start(), span, is_needed)?.unwrap_or_default())
+        Ok(Vec::new())
+    }
+
+    /// As [`read`](Self::read), where there is damage at or before `span.from`.
+    #[cold]
+    fn read_behind_damage(&self, span: Span) -> Result<Vec<RecordBatch>> {
+        let end = self.end();
+        let mut start = self.sound_place_before(span.from)?;
+        let mut scan = self.exact_scan(start, end);
+        loop {
+            let bad = match scan.next() {
+                Ok(Some(ScannedBatch { position, batch })) if batch.next_offset() > span.from => {
+                    let place = Place { position, border: Border::Begins(batch.base_offset()) };
+                    return Ok(self.read_at(place, span, true)?.unwrap_or_default());
+                }
+                Ok(Some(_)) => continue,
+                Ok(None) => {
+                    scan.corrupt(Corruption::MissingOffsets { from: scan.expected(), to: end.offset })
+                }
+                Err(error) if error.is_corruption() => error,
+                Err(error) => return Err(error),
+            };
+            let behind =
+                self.readable_behind(SegmentEnd { position: scan.position(), offset: scan.expected() })?;
+            if behind.offset > span.from || behind.position <= start.position {
+                return Err(bad);
+            }
+            start = behind;
+            scan = self.exact_scan(start, end);
+        }
+    }
+
+    /// A walk on which every batch is checked, and nothing is passed over.
+    pub(super) fn exact_scan(&self, start: SegmentEnd, end: SegmentEnd) -> Scan<'_> {
+        let range = start.position.min(end.position)..end.position;
+        Scan::new(&self.log, self.base, range, start.offset).exact().with_crcs()
     }
 
     /// Where the batch that holds `from` may stand, or one before it: where the last read ended, or what the index says.

@@ -1,4 +1,4 @@
-//! Where a segment can be read again behind a damaged batch.
+//! Where a segment can be read again behind a damaged batch: what a salvage may believe. A read believes less, and finds it in `damage.rs`.
 //!
 //! Three ways, from the surest to the boldest:
 //!
@@ -105,15 +105,15 @@ impl LogSegment {
         budget: &mut SearchBudget,
     ) -> Result<Option<SegmentEnd>> {
         if self.is_behind_a_gap(at, borders)? {
-            return Ok(self.sound_at(at, borders)?.map(|header| place(at.position, &header)));
+            return Ok(self.sound_header_at(at, borders)?.map(|header| place(at.position, &header)));
         }
-        let hopped = self.along_lengths(at, borders)?;
+        let hopped = self.hop_along_lengths(at, borders)?;
         if let Some((next, true)) = hopped {
             return Ok(Some(next));
         }
         let known = match hopped {
             Some((next, _)) => Some(next),
-            None => self.along_index(at, borders)?,
+            None => self.hop_along_index(at, borders)?,
         };
         Ok(self.byte_by_byte(at, known, borders, budget)?.or(known))
     }
@@ -121,7 +121,7 @@ impl LogSegment {
     /// Whether the batch at `at` is sound but for the offsets that are missing in front of it. One alone is not believed:
     /// its base offset is outside its CRC.
     fn is_behind_a_gap(&self, at: SegmentEnd, borders: Borders) -> Result<bool> {
-        let Some(header) = self.sound_at(at, borders)? else { return Ok(false) };
+        let Some(header) = self.sound_header_at(at, borders)? else { return Ok(false) };
         Ok(header.base_offset() > at.offset
             && match self.follower(at.position, &header)? {
                 Follower::Sound => true,
@@ -131,18 +131,18 @@ impl LogSegment {
     }
 
     /// The next sound batch along the lengths of the batches from `at` on, and whether nothing can lie in between.
-    fn along_lengths(&self, at: SegmentEnd, borders: Borders) -> Result<Option<(SegmentEnd, bool)>> {
+    fn hop_along_lengths(&self, at: SegmentEnd, borders: Borders) -> Result<Option<(SegmentEnd, bool)>> {
         let mut position = at.position;
         let mut expected = Some(at.offset);
         for _ in 0..HOPS_MAX {
             let head = self.head_at(position)?;
-            let Some(bytes) = BatchHeader::claimed_bytes(&head) else { break };
+            let Some(bytes) = BatchHeader::total_bytes_of(&head) else { break };
             // Whether all so far say of themselves that they follow each other without a gap.
             let claimed = BatchHeader::claimed_offsets(&head);
             expected = claimed.filter(|claimed| expected == Some(claimed.start)).map(|claimed| claimed.end);
             position = position.saturating_add(bytes);
             let next = SegmentEnd { position, offset: at.offset };
-            let Some(header) = self.sound_at(next, borders)? else { continue };
+            let Some(header) = self.sound_header_at(next, borders)? else { continue };
             let is_exact = expected == Some(header.base_offset());
             if self.is_credible(position, &header, is_exact, borders)? {
                 return Ok(Some((place(position, &header), is_exact)));
@@ -152,10 +152,10 @@ impl LogSegment {
     }
 
     /// The next sound batch that an index entry names.
-    fn along_index(&self, at: SegmentEnd, borders: Borders) -> Result<Option<SegmentEnd>> {
+    fn hop_along_index(&self, at: SegmentEnd, borders: Borders) -> Result<Option<SegmentEnd>> {
         for entry in self.entries_behind(at.position).unwrap_or_default() {
             let next = SegmentEnd { position: entry.position.into(), offset: at.offset };
-            if let Some(header) = self.sound_at(next, borders)?
+            if let Some(header) = self.sound_header_at(next, borders)?
                 && self.delta_of(header.last_offset()) == Some(entry.delta)
                 && self.is_credible(next.position, &header, true, borders)?
             {
@@ -283,7 +283,7 @@ impl LogSegment {
     }
 
     /// The sound batch at a place, if it begins at or behind the offset there and ends before the next segment.
-    fn sound_at(&self, at: SegmentEnd, borders: Borders) -> Result<Option<BatchHeader>> {
+    fn sound_header_at(&self, at: SegmentEnd, borders: Borders) -> Result<Option<BatchHeader>> {
         let end = self.end().position;
         if at.position >= end {
             return Ok(None);

@@ -78,6 +78,13 @@ impl<'a> Scan<'a> {
         self.expected = offset;
     }
 
+    /// As [`dense`](Scan::dense), and the first batch begins exactly where it is expected, wherever it stands.
+    pub(crate) fn exact(mut self) -> Scan<'a> {
+        self.dense = true;
+        self.passed_one = true;
+        self
+    }
+
     /// Checks each batch's CRC.
     pub(crate) fn with_crcs(mut self) -> Scan<'a> {
         self.crcs = true;
@@ -149,6 +156,26 @@ impl<'a> Scan<'a> {
         let header = BatchHeader::parse(&head).map_err(|source| self.corrupt(source))?;
         self.check_place(&header, left).map_err(|source| self.corrupt(source))?;
         Ok(Some(header))
+    }
+
+    /// What stands where the next batch should, whatever it is: as many bytes as a header has, or `None` where fewer are left.
+    pub(super) fn head(&mut self) -> Result<Option<Slice>> {
+        let is_whole = self.end - self.position >= BATCH_HEADER_BYTES as u64;
+        if is_whole { self.peek(BATCH_HEADER_BYTES).map(Some) } else { Ok(None) }
+    }
+
+    /// The batch of so many bytes that stands here, whatever its place: `None` where it is none, or its CRC is wrong.
+    pub(super) fn sound_batch(&mut self, bytes: u64) -> Result<Option<RecordBatch>> {
+        let Some(bytes) = usize::try_from(bytes).ok().filter(|_| bytes <= self.end - self.position) else {
+            return Ok(None);
+        };
+        let batch = RecordBatch::parse(self.peek(bytes)?).ok();
+        Ok(batch.filter(|batch| batch.check_crc().is_ok()))
+    }
+
+    /// Passes over so many bytes, at most to the end.
+    pub(super) fn pass_bytes(&mut self, bytes: u64) {
+        self.position += bytes.min(self.end - self.position);
     }
 
     fn pass(&mut self, header: &BatchHeader) {

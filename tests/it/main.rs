@@ -8,6 +8,7 @@ mod faults;
 mod kit;
 
 mod append;
+mod damaged_reads;
 mod delete;
 mod flush;
 mod foreign;

@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use streamlog::testing::{Crash, EveryCrash, EveryFault, Outcome, TestDisk};
 use streamlog::{
-    Broker, BrokerConfig, Error, ManualClock, NewTopic, Offset, Partition, Record, RecoveryMode, Result,
-    Timestamp, TopicConfig,
+    AutoOffsetReset, Broker, BrokerConfig, Error, ManualClock, NewTopic, Offset, Partition, PartitionId,
+    Record, RecoveryMode, Result, Timestamp, TopicConfig, TopicPartition,
 };
 
 use crate::kit::START;
@@ -437,4 +438,27 @@ fn a_disk_that_fails_at_any_call_of_a_salvage_loses_nothing_more() {
         );
         assert!(points.unwrap() > 100);
     }
+}
+
+#[test]
+fn a_consumer_is_told_of_what_is_lost_and_may_go_on_behind_it() {
+    let (dir, saved) = damaged();
+    let broker = dir.open(RecoveryMode::Salvage).unwrap();
+    let name = TopicPartition::new("t", PartitionId::ZERO);
+    let mut consumer = broker.consumer().auto_offset_reset(AutoOffsetReset::Earliest).build().unwrap();
+    consumer.assign([name.clone()]).unwrap();
+    let (mut read, mut lost) = (Vec::new(), Vec::new());
+    while consumer.lag(&name).unwrap() > 0 {
+        match consumer.poll(Duration::ZERO) {
+            Ok(records) => read.extend(records.iter().map(|record| u64::from(record.offset()))),
+            Err(error) => {
+                assert!(error.is_corruption());
+                let offsets = error.unreadable_offsets().unwrap();
+                consumer.seek(&name, offsets.end).unwrap();
+                lost.push(offsets);
+            }
+        }
+    }
+    assert_eq!(read, saved);
+    assert_eq!(lost.len(), 3);
 }

@@ -304,7 +304,8 @@ fn what_is_good_before_a_damaged_batch_is_read() {
     let read = partition.read(Offset::ZERO, 1 << 20).unwrap();
     assert_eq!((read.len(), read.next_offset()), (1, Some(Offset::from(1))));
     let error = partition.read(Offset::from(1), 1 << 20).unwrap_err();
-    assert!(matches!(&error, Error::Corrupt { offset, .. } if *offset == 1), "{error}");
+    let Error::DamagedBatch { source, .. } = &error else { panic!("{error}") };
+    assert!(matches!(&**source, Error::Corrupt { offset, .. } if *offset == 1), "{error}");
 }
 
 /// An empty path failed in the middle of making a directory, without saying what was empty.

@@ -133,8 +133,10 @@ impl Whole {
         let (mut refused, mut other_epochs) = (0, 0);
         for first in 0..end {
             match partition.read(Offset::try_from(first as u64).unwrap(), 1 << 20) {
-                Err(error @ Error::Corrupt { .. }) => {
+                Err(error @ Error::DamagedBatch { .. }) => {
                     assert!(!is_index, "{}", chain(&error));
+                    let lost = error.unreadable_offsets().unwrap();
+                    assert!(lost.contains(&Offset::try_from(first as u64).unwrap()), "{}", chain(&error));
                     refused += 1;
                 }
                 Err(error) => panic!("{}", chain(&error)),
@@ -161,7 +163,7 @@ impl Whole {
             let expect = self.records[..end].iter().position(|(_, one)| *one >= time).map(|at| at as u64);
             match partition.offset_for_time(Timestamp::from_millis(time)) {
                 Ok(found) => assert_eq!(found.map(u64::from), expect, "for the time {time}"),
-                Err(error @ Error::Corrupt { .. }) => {
+                Err(error @ Error::DamagedBatch { .. }) => {
                     assert!(!is_index, "{}", chain(&error));
                     refused += 1;
                 }
