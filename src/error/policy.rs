@@ -137,7 +137,9 @@ impl Error {
     #[must_use]
     pub fn unreadable_offsets(&self) -> Option<Range<Offset>> {
         match self {
-            Error::DamagedBatch { offsets, .. } | Error::RecordsLost { offsets, .. } => Some(offsets.clone()),
+            Error::DamagedBatch { offsets, .. }
+            | Error::InvalidRecords { offsets, .. }
+            | Error::RecordsLost { offsets, .. } => Some(offsets.clone()),
             Error::Fetch { source, .. } => source.unreadable_offsets(),
             _ => None,
         }

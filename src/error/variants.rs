@@ -377,10 +377,10 @@ pub enum Error {
 
     /// A batch has the right CRC, and yet its records cannot be decoded: it was encoded wrongly, or decompresses to more
     /// than the reader's limit.
-    #[error("cannot decode the records of the batch at offset {offset}")]
+    #[error("cannot decode the batch of offsets {}..{}", .offsets.start, .offsets.end)]
     InvalidRecords {
-        /// The batch's base offset.
-        offset: Offset,
+        /// The batch's offsets.
+        offsets: Range<Offset>,
         /// What is wrong with them.
         #[source]
         source: Corruption,

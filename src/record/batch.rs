@@ -249,6 +249,6 @@ impl RecordBatch {
 
     /// What is wrong with the records, and in which batch.
     fn invalid_records(&self, source: Corruption) -> Error {
-        Error::InvalidRecords { offset: self.base_offset(), source }
+        Error::InvalidRecords { offsets: self.base_offset()..self.next_offset(), source }
     }
 }
