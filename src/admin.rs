@@ -79,10 +79,11 @@ impl Admin {
     ///
     /// [`Error::InvalidTopicName`], [`Error::TopicExists`], [`Error::TopicNameCollision`],
     /// [`Error::InvalidPartitionCount`], [`Error::InvalidConfig`], [`Error::InvalidFile`] where a directory of that name with
-    /// records in it is there already, [`Error::Closed`], [`Error::Poisoned`], [`Error::Io`]. After an error the topic does
+    /// records in it is there already, [`Error::ReadOnly`], [`Error::Closed`], [`Error::Poisoned`], [`Error::Io`]. After an error the topic does
     /// not exist, and creating it can be tried again.
     pub fn create_topic(&self, topic: NewTopic) -> Result<Topic> {
         self.broker.shared.check_open()?;
+        self.broker.shared.check_writable("create a topic")?;
         let entry = self.broker.shared.catalog.create_topic(topic)?;
         Ok(Topic::new(&self.broker.shared, entry))
     }
@@ -114,6 +115,7 @@ impl Admin {
     /// ```
     pub fn create_partitions(&self, name: &str, total: u32) -> Result<Topic> {
         self.broker.shared.check_open()?;
+        self.broker.shared.check_writable("add partitions")?;
         let entry = self.broker.shared.catalog.create_partitions(name, total)?;
         Ok(Topic::new(&self.broker.shared, entry))
     }
@@ -126,7 +128,7 @@ impl Admin {
     /// # Errors
     ///
     /// [`Error::UnknownTopic`], [`Error::TopicDeletionDisabled`], [`Error::InvalidTopicName`] for the catalog's own,
-    /// [`Error::Closed`], [`Error::Io`]. After an error the topic is there as before, but with [`Error::Poisoned`], which says
+    /// [`Error::ReadOnly`], [`Error::Closed`], [`Error::Io`]. After an error the topic is there as before, but with [`Error::Poisoned`], which says
     /// that the catalog could not be synced: then the next open has the topic whole or not at all.
     ///
     /// # Examples
@@ -148,6 +150,7 @@ impl Admin {
     /// ```
     pub fn delete_topic(&self, name: &str) -> Result<()> {
         self.broker.shared.check_open()?;
+        self.broker.shared.check_writable("delete a topic")?;
         if !self.broker.shared.config.delete_topics {
             return Err(Error::TopicDeletionDisabled {
                 topic: self.broker.shared.catalog.topic(name)?.name.clone(),
@@ -166,7 +169,7 @@ impl Admin {
     /// # Errors
     ///
     /// [`Error::UnknownTopic`], [`Error::InvalidTopicName`] for the catalog's own, [`Error::UnknownSetting`] for a name in `reset` that is nobody's, [`Error::InvalidConfig`],
-    /// [`Error::CodecDisabled`], [`Error::Closed`], [`Error::Poisoned`], [`Error::Io`]. After an error nothing has changed,
+    /// [`Error::CodecDisabled`], [`Error::ReadOnly`], [`Error::Closed`], [`Error::Poisoned`], [`Error::Io`]. After an error nothing has changed,
     /// but where the disk refused, the next open may find the new settings.
     ///
     /// # Examples
@@ -189,6 +192,7 @@ impl Admin {
     /// ```
     pub fn alter_topic_config(&self, name: &str, changes: TopicConfig, reset: &[&str]) -> Result<Topic> {
         self.broker.shared.check_open()?;
+        self.broker.shared.check_writable("change a topic's settings")?;
         let entry = self.broker.shared.catalog.alter_config(name, changes, reset)?;
         Ok(Topic::new(&self.broker.shared, entry))
     }

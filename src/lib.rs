@@ -40,7 +40,7 @@
 //! | read records, wait for more, and remember where | [`Consumer`], [`ConsumerBuilder`] with [`AutoOffsetReset`] and [`IsolationLevel`], [`ConsumerWaker`]; [`Records`] with [`RecordsIter`], [`ConsumerRecord`], [`OwnedRecord`] |
 //! | append to, sync and read one partition, by batches | [`Topic`], [`Partition`], [`Batches`], [`RecordBatch`] with its [`TimestampType`] and [`ControlType`], [`BatchRecords`], [`RecordView`], [`Headers`] |
 //! | encode batches yourself | [`BatchBuilder`], [`EncodedBatch`] |
-//! | look into a file | [`Segment`], [`SegmentBatches`] |
+//! | look into a directory that is in use, or into a file | [`BrokerBuilder::read_only`], [`Segment`] with its [`SegmentBatches`] |
 //! | name places and times | [`Offset`], [`PartitionId`], [`TopicPartition`], [`LeaderEpoch`], [`Timestamp`], [`Uuid`] |
 //! | tell what went wrong | [`Error`], [`Corruption`] |
 //! | move the clock, replace the disk | [`Clock`], [`SystemClock`], [`ManualClock`]; [`Storage`], [`StorageFile`], [`Slice`], [`DiskStorage`], [`MemoryStorage`] |

@@ -31,10 +31,14 @@ impl Background {
         self.syncs.end();
     }
 
-    /// Starts the threads, unless the clock runs the work itself.
-    pub(super) fn start(&self) -> io::Result<Vec<Worker>> {
+    /// Starts the threads, unless the clock runs the work itself. Where nothing is written, nothing that syncs is done.
+    pub(super) fn start(&self, is_read_only: bool) -> io::Result<Vec<Worker>> {
         let mut workers = Vec::new();
-        for (name, timers) in [("streamlog-housekeeper", &self.timers), ("streamlog-syncer", &self.syncs)] {
+        if is_read_only {
+            self.syncs.end();
+        }
+        let syncer = (!is_read_only).then_some(("streamlog-syncer", &self.syncs));
+        for (name, timers) in [("streamlog-housekeeper", &self.timers)].into_iter().chain(syncer) {
             if !self.clock.runs(timers) {
                 workers.push(Worker::start(name, &self.clock, timers)?);
             }

@@ -3,6 +3,7 @@
 mod background;
 mod config;
 mod handle;
+mod looking;
 mod opening;
 mod partition;
 mod properties;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::background::Background;
 use super::config::BrokerConfig;
 use super::handle::Broker;
+use super::looking::{self, Opened};
 use super::report::RecoveryReport;
 use super::shared::Shared;
 use crate::clock::{Clock, SystemClock};
@@ -40,12 +41,14 @@ pub struct BrokerBuilder {
     recovery: RecoveryMode,
     clock: Option<Arc<dyn Clock>>,
     storage: Option<Arc<dyn Storage>>,
+    is_read_only: bool,
 }
 
 impl Broker {
     /// Opens the broker whose log directory this is, making it where there is none. See [`BrokerBuilder::open`].
     ///
-    /// One broker at a time holds a directory, so a tool cannot look into one that is in use; [`Segment::open`](crate::Segment::open) can.
+    /// One broker at a time holds a directory. Any number may look into it meanwhile, without holding it:
+    /// [`BrokerBuilder::read_only`]; into a single file: [`Segment::open`](crate::Segment::open).
     ///
     /// # Errors
     ///
@@ -131,6 +134,52 @@ impl BrokerBuilder {
         self
     }
 
+    /// Looks only: at directories that another broker, in this process or another, may have open, or that may not be written
+    /// to. No lock is taken, nothing is waited for, and nothing is written.
+    ///
+    /// What is seen is each partition up to its last whole batch at the time of the open: as the next ordinary open would
+    /// serve it, were the process that writes there killed now. So a torn tail is not seen, an interrupted creation of a topic is
+    /// completed, and the [report](Broker::recovery_report) tells what would be done. What is written later is not seen: open
+    /// once more. [`durable_offset`](crate::Partition::durable_offset) is how far a log was known to be on the device. A writer
+    /// may take back what lies beyond it: an append that fails is undone, and a power cut may lose it.
+    ///
+    /// Reading, [`segments`](crate::Partition::segments), lookups by time, consumers and descriptions work as ever. What
+    /// would change anything is [`Error::ReadOnly`], a producer when it is built. There is no background work, and a close
+    /// writes nothing.
+    ///
+    /// Files are read by positional reads, and found by their names. A topic that is deleted meanwhile can be read as far as its
+    /// files happen to be open; then reading is an [`Error::Io`], also where another topic has got the name.
+    ///
+    /// What an open changes (checkpoints, epochs, records of the catalog; never a copy of a log) is kept in memory, up to
+    /// 64 MiB; where that is not enough, the partition is offline with [`Error::Io`]. To that come a few hundred bytes for each
+    /// partition, and indexes that are missing, some 30 bytes for each 4 KiB of log. In [`RecoveryMode::Salvage`] a damaged segment
+    /// is written anew, and what is sound of it counts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # let directory = tempfile::tempdir().unwrap();
+    /// # let data = directory.path().join("data");
+    /// use streamlog::{Broker, Error, NewTopic, Offset, Record};
+    ///
+    /// let broker = Broker::open(&data)?;
+    /// broker.admin().create_topic(NewTopic::new("orders"))?;
+    /// broker.topic("orders")?.partition(0)?.append(&[Record::new().value("3 apples")])?;
+    ///
+    /// // While it is open, here or in another process.
+    /// let look = Broker::builder().log_dir(&data).read_only().open()?;
+    /// let orders = look.topic("orders")?.partition(0)?;
+    /// assert_eq!(orders.read(Offset::ZERO, 1 << 20)?.next_offset(), Some(Offset::from(1)));
+    /// let refused = orders.append(&[Record::new().value("1 pear")]).unwrap_err();
+    /// assert!(matches!(refused, Error::ReadOnly { .. }));
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
+    #[must_use]
+    pub fn read_only(mut self) -> BrokerBuilder {
+        self.is_read_only = true;
+        self
+    }
+
     /// Opens the broker: every topic with its partitions, recovered where the last one on these directories did not end in
     /// order. A partition that cannot be opened is offline and told in the report; the others serve. So are those in a
     /// directory that is not among these any more.
@@ -144,43 +193,53 @@ impl BrokerBuilder {
     /// first;
     /// [`Error::CodecDisabled`] where topics are to be stored in a codec that is not built in;
     /// [`Error::NotADirectory`]; [`Error::Locked`] where another broker holds the directory;
+    /// [`Error::NoLogDir`] where there is nothing to [look at](BrokerBuilder::read_only);
     /// [`Error::RecoveryRefused`] in [`RecoveryMode::Strict`]; [`Error::UnsupportedVersion`] for data of a newer version; [`Error::InvalidFile`] for a `meta.properties` that makes no
     /// sense; [`Error::PartitionOffline`] or [`Error::Damaged`] where the catalog of topics itself is damaged;
     /// [`Error::Io`].
     pub fn open(self) -> Result<Broker> {
         self.config.validate()?;
         let (paths, storage) = self.place()?;
-        Catalog::check_place(&*storage, &paths)?;
         let config = self.config;
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let began = clock.monotonic();
         let background = Background::new(Arc::clone(&clock));
-        let random = config.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+        let is_read_only = self.is_read_only;
+        let is_mapped = config.map_sealed_segments && !is_read_only;
         let dir_config = LogDirConfig {
             checkpoint_interval: config.checkpoint_interval,
             checkpoint_bytes: config.checkpoint_bytes,
-            sealed_access: if config.map_sealed_segments { Access::Map } else { Access::Read },
             recovery: self.recovery,
+            sealed_access: if is_mapped { Access::Map } else { Access::Read },
+            is_read_only,
             topic_defaults: config.topic_defaults.clone(),
         };
-        let parts = LogDirParts {
-            config: dir_config,
-            files: OpenFiles::new(storage, config.max_open_files),
-            clock: Arc::clone(&clock),
-            timers: Arc::clone(&background.syncs),
-            random: Arc::new(Mutex::new(random)),
+        let open_on = |storage: Arc<dyn Storage>| {
+            Catalog::check_place(&*storage, &paths)?;
+            let random = config.seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+            let parts = LogDirParts {
+                config: dir_config.clone(),
+                files: OpenFiles::new(storage, config.max_open_files),
+                clock: Arc::clone(&clock),
+                timers: Arc::clone(&background.syncs),
+                random: Arc::new(Mutex::new(random)),
+            };
+            let dirs = Arc::new(LogDirs::open(&paths, config.allow_offline_dirs, &parts)?);
+            let mut ignored = dirs.online().iter().flat_map(|dir| dir.ignored_files());
+            if self.recovery == RecoveryMode::Strict
+                && let Some(source) = ignored.next()
+            {
+                return Err(Error::RecoveryRefused { source: Arc::clone(source) });
+            }
+            let (catalog, found) = Catalog::open(&dirs)?;
+            Ok(Opened { dirs, catalog, found })
         };
-        let dirs = Arc::new(LogDirs::open(&paths, config.allow_offline_dirs, &parts)?);
-        let ignored = dirs.online().iter().flat_map(|dir| dir.ignored_files());
-        if self.recovery == RecoveryMode::Strict
-            && let Some(source) = ignored.clone().next()
-        {
-            return Err(Error::RecoveryRefused { source: Arc::clone(source) });
-        }
-        let (catalog, found) = Catalog::open(&dirs)?;
+        let opened = if is_read_only { looking::look(&storage, open_on) } else { open_on(storage) };
+        let Opened { dirs, catalog, found } = opened?;
         let offline = dirs.offline().iter().map(|dir| (dir.path.clone(), Arc::clone(&dir.error)));
         let ignored = dirs.online().iter().flat_map(|dir| dir.ignored_files());
         let report = RecoveryReport {
+            is_read_only,
             was_clean: dirs.were_clean(),
             partitions: found.partitions,
             unknown_directories: found.unknown_directories,
@@ -188,7 +247,7 @@ impl BrokerBuilder {
             ignored_files: ignored.map(|error| Chain(error).to_string()).collect(),
             elapsed: clock.monotonic().saturating_sub(began),
         };
-        let workers = background.start();
+        let workers = background.start(is_read_only);
         let workers = workers.map_err(Error::io("start the threads of", dirs.first().path()))?;
         Ok(Broker::new(Shared::new(config, dirs, catalog, report, background, workers)))
     }
@@ -210,6 +269,9 @@ impl BrokerBuilder {
                 refuse(path.display().to_string(), "it is named twice")
             }
             ([_, ..], false) => Ok((all.to_vec(), storage.unwrap_or_else(|| Arc::new(DiskStorage::new())))),
+            (_, true) if self.is_read_only => {
+                refuse("in_memory()".to_owned(), "a new broker in memory has nothing to be looked at")
+            }
             ([], true) if storage.is_none() => {
                 let memory = MemoryStorage::with_limit(self.config.memory_bytes);
                 Ok((vec![PathBuf::from(MEMORY_PATH)], Arc::new(memory)))

@@ -35,14 +35,14 @@ use crate::sync::Arc;
 #[derive(Clone)]
 pub struct Partition {
     /// Keeps the broker open.
-    _shared: Arc<Shared>,
+    shared: Arc<Shared>,
     log: Arc<Log>,
     compression: Compression,
 }
 
 impl Partition {
     pub(super) fn new(shared: &Arc<Shared>, log: &Arc<Log>) -> Partition {
-        Partition { _shared: Arc::clone(shared), log: Arc::clone(log), compression: Compression::None }
+        Partition { shared: Arc::clone(shared), log: Arc::clone(log), compression: Compression::None }
     }
 
     /// The topic's name.
@@ -102,9 +102,10 @@ impl Partition {
     /// record over `max.message.bytes`, [`Error::AppendTooLarge`](crate::Error::AppendTooLarge) for more than a segment
     /// holds, [`Error::CodecDisabled`](crate::Error::CodecDisabled),
     /// [`Error::OffsetsExhausted`](crate::Error::OffsetsExhausted), [`Error::Poisoned`](crate::Error::Poisoned),
-    /// [`Error::Closed`](crate::Error::Closed), and [`Error::Io`](crate::Error::Io): a full disk among them, after which the
+    /// [`Error::ReadOnly`](crate::Error::ReadOnly), [`Error::Closed`](crate::Error::Closed), and [`Error::Io`](crate::Error::Io): a full disk among them, after which the
     /// same append succeeds once there is space.
     pub fn append(&self, records: &[Record<'_>]) -> Result<Range<Offset>> {
+        self.shared.check_writable("append")?;
         let appended = self.log.append(records, self.compression)?;
         Ok(appended.start..appended.end)
     }
@@ -133,6 +134,7 @@ impl Partition {
     /// # Ok::<(), streamlog::Error>(())
     /// ```
     pub fn append_batch(&self, batch: EncodedBatch) -> Result<Range<Offset>> {
+        self.shared.check_writable("append")?;
         let appended = self.log.append_batches(&mut [batch])?;
         Ok(appended.start..appended.end)
     }
@@ -159,8 +161,10 @@ impl Partition {
     /// # Errors
     ///
     /// [`Error::Poisoned`](crate::Error::Poisoned) where an fsync failed, now or before: what lies beyond
-    /// [`durable_offset`](Partition::durable_offset) may be lost then. [`Error::Closed`](crate::Error::Closed).
+    /// [`durable_offset`](Partition::durable_offset) may be lost then. [`Error::ReadOnly`](crate::Error::ReadOnly),
+    /// [`Error::Closed`](crate::Error::Closed).
     pub fn sync(&self) -> Result<Offset> {
+        self.shared.check_writable("sync")?;
         self.log.sync()
     }
 

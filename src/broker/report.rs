@@ -33,6 +33,9 @@ use crate::sync::Arc;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct RecoveryReport {
+    /// Whether the broker was opened [read-only](crate::BrokerBuilder::read_only()): then nothing of what is told here was done to
+    /// the files. It is what an open would do.
+    pub is_read_only: bool,
     /// Whether the last broker on these directories was closed in order; then nothing had to be checked. `false` for a new
     /// directory too, in which no broker has been closed yet.
     pub was_clean: bool,
@@ -56,7 +59,8 @@ impl fmt::Display for RecoveryReport {
         } else {
             "after an unclean end, or for the first time"
         };
-        write!(f, "opened {} partitions {how} in {:?}", self.partitions.len(), self.elapsed)?;
+        let done = if self.is_read_only { "looked, changing nothing, at" } else { "opened" };
+        write!(f, "{done} {} partitions {how} in {:?}", self.partitions.len(), self.elapsed)?;
         let scanned: u64 = self.partitions.iter().map(|partition| partition.scanned_bytes).sum();
         if scanned > 0 {
             let batches: u64 = self.partitions.iter().map(|partition| partition.scanned_batches).sum();

@@ -58,12 +58,17 @@ impl Shared {
         if self.is_closed.load(Acquire) { Err(Error::Closed) } else { Ok(()) }
     }
 
+    /// Refuses what would change anything where the broker was opened to look only.
+    pub(crate) fn check_writable(&self, operation: &'static str) -> Result<()> {
+        if self.report.is_read_only { Err(Error::ReadOnly { operation }) } else { Ok(()) }
+    }
+
     /// The topic of this name, for a producer or a consumer: created where there is none and that is allowed. Whoever else
     /// creates it at the same time gets the same one.
     pub(crate) fn topic_or_create(&self, name: &str) -> Result<Arc<TopicEntry>> {
         self.check_open()?;
         let known = self.catalog.topic(name);
-        if known.is_ok() || !self.config.auto_create_topics {
+        if known.is_ok() || !self.config.auto_create_topics || self.report.is_read_only {
             return known;
         }
         match self.catalog.create_topic(NewTopic::new(name).partitions(self.config.num_partitions)) {

@@ -189,6 +189,8 @@ impl Error {
             | Error::UnsupportedVersion { .. }
             | Error::Locked { .. }
             | Error::NotADirectory { .. }
+            | Error::NoLogDir { .. }
+            | Error::ReadOnly { .. }
             | Error::NotAssigned { .. }
             | Error::AssignedTwice { .. }
             | Error::NoPosition { .. }

@@ -537,6 +537,20 @@ pub enum Error {
         path: PathBuf,
     },
 
+    /// Nothing of ours lies in the directory, and a read-only broker makes nothing.
+    #[error("there is no log directory in {} to be read", .path.display())]
+    NoLogDir {
+        /// The path.
+        path: PathBuf,
+    },
+
+    /// The broker was opened to [look only](crate::BrokerBuilder::read_only()): nothing is changed.
+    #[error("cannot {operation}: the broker was opened read-only")]
+    ReadOnly {
+        /// What was refused.
+        operation: &'static str,
+    },
+
     /// A partition lies in a log directory that is not among those that the broker was opened with, or that cannot be
     /// told, because it cannot be read.
     #[error("no log directory with directory.id {id} in its meta.properties is online")]

@@ -161,6 +161,9 @@ impl Log {
         }
         // Without the lock, because what is woken is the user's code.
         self.watchers().tell();
+        if self.dir.config.is_read_only {
+            return Ok(());
+        }
         {
             let mut writer = self.writer.lock();
             writer.settle()?;

@@ -86,6 +86,11 @@ impl CleanMarker {
         !self.is_gone.load(Acquire)
     }
 
+    /// Whether the file is there now, whoever may have removed it.
+    pub(crate) fn is_on_disk(&self) -> bool {
+        self.storage.stat(&self.path).is_ok()
+    }
+
     /// Makes the marker, durably, after it was [settled](Self::settle).
     pub(crate) fn place(&self) -> Result<()> {
         small_file::replace(&*self.storage, &self.path, CONTENTS)?;

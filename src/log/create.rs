@@ -46,6 +46,7 @@ pub(crate) fn create(
         index: None,
         prepared: 0,
         start: Offset::ZERO,
+        durable: Offset::ZERO,
         epoch: LeaderEpoch::ZERO,
         unsaved_bytes: 0,
         slot,

@@ -17,6 +17,7 @@ use super::due::{Checkpointed, DueCheckpoints};
 use super::durable_slots::{self, DurableSlots};
 use super::meta_properties::{self, Meta};
 use super::recovery_mode::RecoveryMode;
+use super::view;
 use crate::clock::{Clock, Timers};
 use crate::error::{Chain, Error, Result};
 use crate::offset::{Offset, TopicPartition};
@@ -40,6 +41,8 @@ pub(crate) struct LogDirConfig {
     pub(crate) sealed_access: Access,
     /// What may be done about what an open finds.
     pub(crate) recovery: RecoveryMode,
+    /// Whether the files are somebody else's: then the storage is a [view](super::view) of them, and nothing is written.
+    pub(crate) is_read_only: bool,
     /// The settings of every topic, as far as it has none of its own.
     pub(crate) topic_defaults: TopicConfig,
 }
@@ -103,6 +106,9 @@ impl LogDir {
     pub(crate) fn open(path: &Path, cluster: Option<&str>, parts: LogDirParts) -> Result<LogDir> {
         let LogDirParts { config, files, clock, timers, random } = parts;
         let storage = Arc::clone(files.storage());
+        if config.is_read_only {
+            view::check_is_there(&*storage, path)?;
+        }
         match storage.stat(path) {
             Ok(entry) if entry.kind != EntryKind::Directory => {
                 return Err(Error::NotADirectory { path: path.to_path_buf() });
@@ -187,6 +193,11 @@ impl LogDir {
     /// Whether the marker of a clean shutdown was there when the directory was opened.
     pub(crate) fn was_clean(&self) -> bool {
         self.was_clean
+    }
+
+    /// Whether the marker, if it was there when the directory was opened, still is: so long nobody has appended.
+    pub(crate) fn is_still_clean(&self) -> bool {
+        self.was_clean && self.marker.is_on_disk()
     }
 
     /// Whether no broker of ours has had it open before.
@@ -332,7 +343,7 @@ impl LogDir {
     /// Ends the work on the directory: its checkpoints are replaced, and where all of its logs were closed in order, the
     /// marker that says so is placed. Where nothing was ever changed, nothing is written.
     pub(crate) fn close(&self) -> Result<()> {
-        if self.marker.settle() {
+        if self.marker.settle() || self.config.is_read_only {
             return Ok(());
         }
         self.write_checkpoints()?;
@@ -382,6 +393,7 @@ mod tests {
             checkpoint_bytes: 1 << 20,
             sealed_access: Access::Map,
             recovery: RecoveryMode::Repair,
+            is_read_only: false,
             topic_defaults: TopicConfig::default(),
         };
         let clock = Arc::new(ManualClock::new(Timestamp::from_millis(0)));

@@ -112,6 +112,11 @@ impl LogDirs {
         self.online.iter().all(|dir| dir.was_clean())
     }
 
+    /// Whether nobody has appended since in a directory that was closed in order when it was opened.
+    pub(crate) fn are_still(&self) -> bool {
+        self.online.iter().all(|dir| !dir.was_clean() || dir.is_still_clean())
+    }
+
     /// Lets no round of checkpoints begin any more, and waits for those that run.
     pub(crate) fn end_checkpoints(&self) {
         self.online.iter().for_each(|dir| dir.end_checkpoints());

@@ -31,6 +31,7 @@ mod segments;
 mod sync_round;
 mod timestamp_limits;
 mod topic_compression;
+mod view;
 mod writer;
 
 pub use config::TopicConfig;
@@ -44,3 +45,4 @@ pub(crate) use recovery::open;
 pub use recovery_mode::RecoveryMode;
 pub use report::{Cut, Lost, PartitionRecovery};
 pub use topic_compression::TopicCompression;
+pub(crate) use view::view;

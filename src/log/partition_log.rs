@@ -73,6 +73,8 @@ pub(super) struct Opened {
     /// The length of the active file, which reads as zeros behind the log's end.
     pub(super) prepared: u64,
     pub(super) start: Offset,
+    /// Everything below is on the device: all there is, unless somebody else writes to it.
+    pub(super) durable: Offset,
     pub(super) epoch: LeaderEpoch,
     /// Bytes behind the recovery point, for which a checkpoint is due.
     pub(super) unsaved_bytes: u64,
@@ -80,14 +82,14 @@ pub(super) struct Opened {
 }
 
 impl Log {
-    /// The log of what was opened; all of it is durable.
+    /// The log of what was opened.
     pub(super) fn new(
         dir: &Arc<LogDir>,
         name: TopicPartition,
         config: TopicConfig,
         opened: Opened,
     ) -> Arc<Log> {
-        let Opened { sealed, active, index, prepared, start, epoch, unsaved_bytes, slot } = opened;
+        let Opened { sealed, active, index, prepared, start, durable, epoch, unsaved_bytes, slot } = opened;
         let end = u64::from(active.end().offset);
         let jitter = draw_jitter(&config, &mut dir.random.lock());
         let mut writer = Writer::new(Arc::clone(&active), prepared, index, epoch, dir.clock.wall(), jitter);
@@ -101,7 +103,7 @@ impl Log {
             segments: ArcSwap::from_pointee(SegmentList::new(sealed, active)),
             start,
             end: CachePadded::new(AtomicU64::new(end)),
-            durable: CachePadded::new(AtomicU64::new(end)),
+            durable: CachePadded::new(AtomicU64::new(durable.into())),
             writer: Mutex::new(writer),
             group: GroupCommit::default(),
             unsynced: Mutex::default(),

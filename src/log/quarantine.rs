@@ -11,9 +11,18 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::storage::{Access, FileHandle, Storage};
 
+/// What the names of these files have in common.
+const SUFFIX: &str = ".quarantine";
 const CHUNK_BYTES: u64 = 1 << 20;
 /// How many quarantine files of one name are looked for before giving up.
 const NAMES_MAX: usize = 1000;
+
+/// Whether this is the path of a file that recovery put something into.
+pub(crate) fn is_quarantine(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = name.trim_end_matches(|letter: char| letter.is_ascii_digit()).trim_end_matches('.');
+    name.ends_with(SUFFIX)
+}
 
 /// Copies what `log` holds from byte `start` on, without the zeros at its end. `None`: there are only zeros.
 pub(crate) fn keep_tail(
@@ -82,7 +91,7 @@ fn create(
     for number in 0..NAMES_MAX {
         let mut path = log.as_os_str().to_owned();
         path.push(part);
-        path.push(if number == 0 { ".quarantine".to_owned() } else { format!(".quarantine.{number}") });
+        path.push(if number == 0 { SUFFIX.to_owned() } else { format!("{SUFFIX}.{number}") });
         let path = PathBuf::from(path);
         match storage.open(&path, Access::Create) {
             Ok(file) => return Ok((path, file)),

@@ -223,7 +223,8 @@ impl ProducerBuilder {
     /// # Errors
     ///
     /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for a value outside its bounds, or one that contradicts another;
-    /// [`Error::CodecDisabled`](crate::Error::CodecDisabled); [`Error::Closed`](crate::Error::Closed); and the errors of an
+    /// [`Error::CodecDisabled`](crate::Error::CodecDisabled); [`Error::ReadOnly`](crate::Error::ReadOnly);
+    /// [`Error::Closed`](crate::Error::Closed); and the errors of an
     /// append to the catalog.
     pub fn build(self) -> Result<Producer> {
         let ProducerBuilder { broker, config, partitioner, .. } = self;
@@ -237,6 +238,7 @@ impl ProducerBuilder {
         };
         let partitioner = partitioner.or(named);
         broker.shared.check_open()?;
+        broker.shared.check_writable("make a producer")?;
         let identity = if config.is_idempotent() {
             Some(ProducerIdentity { id: broker.shared.catalog.next_producer_id()?, epoch: 0 })
         } else {

@@ -8,25 +8,25 @@ use std::path::Path;
 
 use super::disk::DiskStorage;
 use super::memory::MemoryStorage;
+use super::overlay::{Overlay, OverlayPolicy};
 use super::traits::{Access, EntryKind, Storage, StorageFile};
+use crate::sync::Arc;
 
-/// Makes a test of each check, for each storage.
+/// Makes a test of each check, for each storage; those behind the `;` for those that take locks.
 macro_rules! checks {
-    ($($check:ident,)*) => {
+    ($($check:ident,)*; $($locks:ident,)*) => {
         mod on_disk {
-            $(#[test] fn $check() {
-                let root = tempfile::tempdir().unwrap();
-                super::$check(&super::DiskStorage::new(), root.path());
-            })*
+            $(#[test] fn $check() { super::on_disk(super::$check); })*
+            $(#[test] fn $locks() { super::on_disk(super::$locks); })*
         }
 
         mod in_memory {
-            $(#[test] fn $check() {
-                let storage = super::MemoryStorage::new();
-                let root = super::Path::new("/root");
-                super::Storage::create_dir(&storage, root).unwrap();
-                super::$check(&storage, root);
-            })*
+            $(#[test] fn $check() { super::in_memory(super::$check); })*
+            $(#[test] fn $locks() { super::in_memory(super::$locks); })*
+        }
+
+        mod overlaid {
+            $(#[test] fn $check() { super::overlaid(super::$check); })*
         }
 
         #[cfg(feature = "testing")]
@@ -39,6 +39,26 @@ macro_rules! checks {
             })*
         }
     };
+}
+
+fn on_disk(check: fn(&dyn Storage, &Path)) {
+    let root = tempfile::tempdir().unwrap();
+    check(&DiskStorage::new(), root.path());
+}
+
+fn in_memory(check: fn(&dyn Storage, &Path)) {
+    let storage = MemoryStorage::new();
+    let root = Path::new("/root");
+    storage.create_dir(root).unwrap();
+    check(&storage, root);
+}
+
+fn overlaid(check: fn(&dyn Storage, &Path)) {
+    let (below, root) = (MemoryStorage::new(), Path::new("/root"));
+    below.create_dir(root).unwrap();
+    let policy = OverlayPolicy { limit_bytes: 1 << 30, witness: "witness", is_write_only: |_| false };
+    check(&Overlay::new(Arc::new(below.clone()), policy), root);
+    assert!(below.list(root).unwrap().is_empty(), "nothing is there below");
 }
 
 checks! {
@@ -62,9 +82,10 @@ checks! {
     directories_are_listed_and_described,
     directories_are_created_with_their_parents,
     only_empty_directories_are_removed,
+    many_threads_use_one_file,
+    ;
     a_lock_is_held_by_one_at_a_time,
     a_lock_lives_in_a_file_that_stays,
-    many_threads_use_one_file,
 }
 
 fn create(storage: &dyn Storage, path: &Path, contents: &[u8]) -> Box<dyn StorageFile> {

@@ -12,6 +12,8 @@ mod map;
 mod extents;
 mod memory;
 
+mod overlay;
+
 pub(crate) mod small_file;
 
 mod open_files;
@@ -24,6 +26,7 @@ mod recording;
 pub use disk::DiskStorage;
 pub use memory::MemoryStorage;
 pub(crate) use open_files::{FileHandle, OpenFiles};
+pub(crate) use overlay::{Overlay, OverlayPolicy};
 #[cfg(any(feature = "gzip", feature = "snappy", feature = "lz4", feature = "zstd"))]
 pub(crate) use pool::Buffer;
 pub use slice::Slice;

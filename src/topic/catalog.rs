@@ -18,6 +18,7 @@ use super::producer_ids::{ProducerIds, Taken};
 use crate::error::{Error, Result};
 use crate::log::{Log, LogDirs};
 use crate::metrics::Metrics;
+use crate::offset::Offset;
 use crate::record::{Compression, Record};
 use crate::signal::Watchers;
 use crate::sync::{Acquire, Arc, ArcSwap, AtomicU64, Condvar, Mutex, Release};
@@ -110,6 +111,11 @@ impl Catalog {
     /// All topics, by name.
     pub(crate) fn topics(&self) -> Arc<Topics> {
         self.topics.load_full()
+    }
+
+    /// How far its log goes: another place after each change.
+    pub(crate) fn end(&self) -> Offset {
+        self.log.end()
     }
 
     /// A number that is another one after each change: who has seen it before need not look again.

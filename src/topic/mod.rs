@@ -16,6 +16,7 @@ pub(crate) use catalog::Catalog;
 pub(crate) use create::PARTITIONS_MAX;
 pub(crate) use entry::TopicEntry;
 pub use new_topic::NewTopic;
+pub(crate) use opening::CatalogReport;
 pub use partitioning::{
     ConsistentPartitioner, HashPartitioner, PartitionChoice, Partitioner, RoundRobinPartitioner,
     StickyPartitioner,

@@ -117,6 +117,9 @@ fn open_log(dir: &Arc<LogDir>, report: &mut CatalogReport) -> Result<Arc<Log>> {
             if durable > Offset::ZERO {
                 return Err(Error::Damaged { topic, partition, from: Offset::ZERO, durable, source: None });
             }
+            if dir.config.is_read_only {
+                return Err(Error::NoLogDir { path: dir.path().to_path_buf() });
+            }
             check_is_unused(dir)?;
             log::create(dir, name, Uuid::CATALOG, TopicConfig::default())
         }
@@ -274,7 +277,8 @@ fn reported(
     if opened.is_err() {
         dir.forgo_marker();
     }
-    if found.is_notable() {
+    // Who only looks has done nothing of it.
+    if found.is_notable() && !dir.config.is_read_only {
         ::log::warn!("{found}");
     }
     report.partitions.push(found);

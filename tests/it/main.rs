@@ -29,6 +29,7 @@ mod producer_poisoned;
 mod producer_retries;
 mod producer_threads;
 mod read;
+mod read_only;
 mod recompression;
 mod recovery_modes;
 mod regression;

@@ -53,9 +53,10 @@ pub(crate) fn open(
     }
     let first_base = segments.sealed.first().unwrap_or(&segments.active).base();
     let start = dir.log_start(name).map_or(first_base, |start| start.max(first_base).min(end));
+    let durable = if is_trusted { end } else { partition.durable_now(start, end, report) };
     let unsaved_bytes = segments.unsaved_bytes;
     let Segments { sealed, active, index, prepared, .. } = segments;
-    let opened = Opened { sealed, active, index, prepared, start, epoch, unsaved_bytes, slot };
+    let opened = Opened { sealed, active, index, prepared, start, durable, epoch, unsaved_bytes, slot };
     let log = Log::new(dir, name.clone(), config.clone(), opened);
     if unsaved_bytes > 0 || report.rebuilt_indexes > 0 {
         log.request_checkpoint(std::time::Duration::ZERO);
@@ -64,6 +65,17 @@ pub(crate) fn open(
 }
 
 impl Partition<'_> {
+    /// How far a log that was checked is on the device: wholly, as it was synced then. Where the files are somebody else's, only
+    /// as far as was known before: a look makes nothing durable.
+    fn durable_now(&self, start: Offset, end: Offset, report: &PartitionRecovery) -> Offset {
+        if !self.dir.config.is_read_only {
+            return end;
+        }
+        let is_believed = report.ignored_recovery_point.is_none();
+        let point = if is_believed { self.dir.recovery_point(self.name) } else { None };
+        self.slot_offset.max(point).unwrap_or(Offset::ZERO).min(end).max(start)
+    }
+
     /// After a clean close: everything is as the files say, and only the end is looked for. `None`: they contradict the
     /// close, and must be checked.
     fn trust(&self, report: &mut PartitionRecovery) -> Result<Option<Segments>> {

@@ -5,6 +5,7 @@ mod damage;
 mod failing_disk;
 mod killed_process;
 mod power_cut;
+mod read_only;
 mod script;
 mod side_by_side;
 mod sync_order;
