@@ -245,6 +245,7 @@ impl BrokerBuilder {
             unknown_directories: found.unknown_directories,
             offline_directories: offline.collect(),
             ignored_files: ignored.map(|error| Chain(error).to_string()).collect(),
+            restored_topics: found.restored_topics,
             elapsed: clock.monotonic().saturating_sub(began),
         };
         let workers = background.start(is_read_only);

@@ -48,6 +48,9 @@ pub struct RecoveryReport {
     pub offline_directories: Vec<(PathBuf, Arc<Error>)>,
     /// Checkpoint files that could not be understood, with the reason. They were taken for empty.
     pub ignored_files: Vec<String>,
+    /// Topics whose records in the catalog a salvage could not save, and found again by their directories: with default settings, and as
+    /// many partitions as there are directories.
+    pub restored_topics: Vec<String>,
     /// How long the open took.
     pub elapsed: Duration,
 }
@@ -74,6 +77,9 @@ impl fmt::Display for RecoveryReport {
         }
         for directory in &self.unknown_directories {
             write!(f, "\n{}: belongs to no topic, left alone", directory.display())?;
+        }
+        for topic in &self.restored_topics {
+            write!(f, "\n{topic}: its record is lost, taken over by its directories, with default settings")?;
         }
         for file in &self.ignored_files {
             write!(f, "\n{file}, ignored")?;

@@ -62,9 +62,14 @@ fn is_checked(storage: &dyn Storage, partition_dir: &Path, topic_id: Uuid) -> Re
 
 /// Whether a directory says that it is the topic's.
 pub(crate) fn is_of(storage: &dyn Storage, partition_dir: &Path, topic_id: Uuid) -> Result<bool> {
+    Ok(topic_of(storage, partition_dir)? == Some(topic_id))
+}
+
+/// The id of the topic that a directory says it belongs to, if it says so.
+pub(crate) fn topic_of(storage: &dyn Storage, partition_dir: &Path) -> Result<Option<Uuid>> {
     match small_file::read(storage, &partition_dir.join(FILE_NAME), FILE_BYTES_MAX) {
-        Ok(bytes) => Ok(bytes.is_some_and(|bytes| parse(&bytes) == Some(topic_id))),
-        Err(error) if error.is_corruption() => Ok(false),
+        Ok(bytes) => Ok(bytes.and_then(|bytes| parse(&bytes))),
+        Err(error) if error.is_corruption() => Ok(None),
         Err(error) => Err(error),
     }
 }

@@ -40,6 +40,7 @@ pub(crate) use delete::is_aside;
 pub(crate) use encode::recycle;
 pub(crate) use log_dir::{LogDir, LogDirConfig, LogDirParts};
 pub(crate) use log_dirs::LogDirs;
+pub(crate) use metadata_file::topic_of;
 pub(crate) use partition_log::Log;
 pub(crate) use recovery::open;
 pub use recovery_mode::RecoveryMode;

@@ -41,6 +41,8 @@ pub enum RecoveryMode {
     /// Every batch of every partition is read, and those that are sound are saved. Offsets of what is lost are never given
     /// again: a read that comes to them is an [`Error::RecordsLost`](crate::Error::RecordsLost), which says where to go on.
     ///
+    /// Topics that the catalog has lost are found again by their directories, with default settings.
+    ///
     /// A damaged segment is written anew beside the old one, so there must be space for the largest of them. Ask for it once, with a
     /// backup at hand, and not at every open: it reads everything.
     Salvage,

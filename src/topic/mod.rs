@@ -1,5 +1,6 @@
 //! Names, the partitioning of records, and the catalog of topics with the partitions under each.
 
+mod adopt;
 mod alter;
 mod catalog;
 mod catalog_record;

@@ -29,6 +29,12 @@ pub(crate) fn shortened(name: &str) -> String {
     name.chars().take(NAME_BYTES_MAX).collect()
 }
 
+/// The topic and the number in the name of a partition's directory.
+pub(crate) fn parse_directory(name: &str) -> Option<(&str, usize)> {
+    let (topic, number) = name.rsplit_once('-')?;
+    Some((topic, number.parse().ok()?))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

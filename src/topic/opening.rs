@@ -8,12 +8,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::PathBuf;
 
+use super::adopt::adopt;
 use super::catalog::{CATALOG_TOPIC, Catalog, Topics, append};
 use super::catalog_record::{CatalogKey, TopicRecord, decode_key, decode_producer_ids};
 use super::delete::finish_deletion;
 use super::entry::TopicEntry;
-use super::name;
-use super::producer_ids::ProducerIds;
+use super::name::{self, parse_directory};
+use super::producer_ids::{self, ProducerIds};
 use crate::error::{Chain, Error, Result};
 use crate::log::{self, Log, LogDir, LogDirs, PartitionRecovery, RecoveryMode, TopicConfig};
 use crate::offset::{Offset, PartitionId, TopicPartition};
@@ -31,6 +32,8 @@ pub(crate) struct CatalogReport {
     pub(crate) partitions: Vec<PartitionRecovery>,
     /// Directories that belong to no topic.
     pub(crate) unknown_directories: Vec<PathBuf>,
+    /// Topics whose records are lost, found by their directories.
+    pub(crate) restored_topics: Vec<String>,
 }
 
 impl Catalog {
@@ -62,7 +65,12 @@ impl Catalog {
             dir.aside()?.into_iter().for_each(|path| dir.remove_later(path));
         }
         let (mut topics, mut leftovers) = (Topics::new(), BTreeMap::new());
-        let Replayed { topics: records, next_producer_id } = replay(&log)?;
+        let Replayed { topics: mut records, next_producer_id, lost } = replay(&log)?;
+        if lost > 0 && dirs.first().config.recovery == RecoveryMode::Salvage {
+            report.restored_topics = adopt(dirs, &log, &mut records)?;
+        }
+        // Each of the records that are lost may have told of a block of ids.
+        let next_producer_id = producer_ids::behind(next_producer_id, lost);
         for (name, mut record) in records {
             if record.is_deleting {
                 if let Err(error) = finish_deletion(dirs, &log, &name, &record) {
@@ -142,18 +150,14 @@ fn check_is_unused(dir: &LogDir) -> Result<()> {
     }
 }
 
-/// The topic and the number in the name of a partition's directory.
-fn parse_directory(name: &str) -> Option<(&str, usize)> {
-    let (topic, number) = name.rsplit_once('-')?;
-    Some((topic, number.parse().ok()?))
-}
-
 /// What the catalog's records say, taken together.
 #[derive(Debug, Default)]
 struct Replayed {
     /// The last record of each topic.
     topics: BTreeMap<String, TopicRecord>,
     next_producer_id: i64,
+    /// How many records are lost.
+    lost: u64,
 }
 
 fn replay(log: &Log) -> Result<Replayed> {
@@ -163,6 +167,7 @@ fn replay(log: &Log) -> Result<Replayed> {
         let batches = match log.read(next, READ_BYTES) {
             // A salvage has told of them. What they said of topics is not known any more.
             Err(Error::RecordsLost { offsets, .. }) => {
+                replayed.lost += offsets.end.delta_from(offsets.start).unwrap_or(0);
                 next = offsets.end;
                 continue;
             }

@@ -10,6 +10,13 @@ use crate::sync::Mutex;
 /// How many ids are taken at a time.
 const BLOCK_IDS: i64 = 1000;
 
+/// An id behind all that may have been given away, where the next of those that is known is `next` and so many records, of a block
+/// each, are lost.
+pub(super) fn behind(next: i64, lost: u64) -> i64 {
+    let lost = i64::try_from(lost).unwrap_or(i64::MAX).saturating_mul(BLOCK_IDS);
+    next.saturating_add(lost)
+}
+
 /// Ids that can be given away.
 #[derive(Debug)]
 pub(super) struct ProducerIds {

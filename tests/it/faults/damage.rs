@@ -42,8 +42,6 @@ struct Salvaged {
     cases: usize,
     /// Cases in which even a salvage cannot open the directory: an identity that has no second copy.
     unopened: BTreeMap<PathBuf, usize>,
-    /// Cases in which the topic, or its partition, is not there any more.
-    without_topic: BTreeMap<PathBuf, usize>,
     /// Cases in which so many records are lost.
     lost: BTreeMap<usize, usize>,
 }
@@ -198,12 +196,8 @@ impl Whole {
                 return;
             }
         };
-        let Ok(partition) = broker.topic("t").and_then(|topic| topic.partition(0)) else {
-            let is_log = path.extension().is_some_and(|one| one == "log");
-            assert!(!is_log || path.to_string_lossy().contains("catalog"), "{}", broker.recovery_report());
-            *tally.without_topic.entry(path.to_path_buf()).or_default() += 1;
-            return;
-        };
+        // Where the catalog does not know it any more, its directory tells of it.
+        let partition = broker.topic("t").unwrap().partition(0).unwrap();
         let (mut next, mut saved) = (partition.log_start_offset(), 0);
         assert!(partition.log_end_offset() >= self.durable as u64, "offsets are given again");
         while next < partition.log_end_offset() {
