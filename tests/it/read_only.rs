@@ -42,7 +42,7 @@ fn tree(root: &Path) -> BTreeMap<PathBuf, (Vec<u8>, std::time::SystemTime)> {
 fn a_look_beside_a_broker_shows_what_there_is_when_it_is_opened() {
     for place in Place::both() {
         let (broker, written) = place.begin(TopicConfig::default().segment_bytes(1024));
-        let append = |value: &str| drop(written.append(&[Record::new().value(value)]).unwrap());
+        let append = |value: &str| written.append(&[Record::new().value(value)]).map(|_| ()).unwrap();
         append("0");
         let first = look(&place);
         assert_eq!(values(&partition(&first, "t")), ["0"]);
