@@ -10,6 +10,7 @@ use crate::error::{Corruption, Error, Result};
 use crate::offset::{Offset, Timestamp};
 use crate::record::RecordBatch;
 use crate::segment::{LogSegment, SegmentEnd, Span};
+use crate::sync::Arc;
 
 /// The most that one read returns, unless a single batch is larger.
 const READ_BYTES_MAX: usize = 16 << 20;
@@ -40,7 +41,7 @@ impl Log {
         let max_bytes = span.max_bytes.min(READ_BYTES_MAX);
         let span = Span { upto, max_bytes, ..span };
         let segments = self.segments.load();
-        let mut batches = self.read_segment(&segments, span, true)?;
+        let mut batches = self.read_segment(&segments, span, end, true)?;
         let mut bytes = size_of_all(&batches);
         while let Some(next) = batches.last().map(RecordBatch::next_offset)
             && next < upto
@@ -48,7 +49,7 @@ impl Log {
         {
             // What is wrong further on is for the read that begins there to tell.
             let rest = Span { from: next, max_bytes: max_bytes.saturating_sub(bytes), ..span };
-            let Ok(more) = self.read_segment(&segments, rest, false) else { break };
+            let Ok(more) = self.read_segment(&segments, rest, end, false) else { break };
             if more.is_empty() {
                 break;
             }
@@ -60,10 +61,19 @@ impl Log {
     }
 
     /// What one segment has of a span, or an error where it should have its first offset and has not.
-    fn read_segment(&self, segments: &SegmentList, span: Span, is_needed: bool) -> Result<Vec<RecordBatch>> {
+    fn read_segment(
+        &self,
+        segments: &SegmentList,
+        span: Span,
+        end: Offset,
+        is_needed: bool,
+    ) -> Result<Vec<RecordBatch>> {
         let from = span.from;
         let segment = segments.holding(from);
-        let read = segment.read(span, is_needed);
+        // The log's end was loaded before; what begins below it ends by it.
+        let is_active = Arc::ptr_eq(segment, segments.active());
+        let ends_by = if is_active { end } else { segment.end().offset };
+        let read = segment.read(span, ends_by, is_needed);
         // A read that is not needed is left out, whatever its error: there is no need to find out more.
         let mut batches = if is_needed { read.map_err(|error| self.damaged(segment, error))? } else { read? };
         let found = batches.first().map(RecordBatch::base_offset);

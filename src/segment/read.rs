@@ -32,21 +32,22 @@ pub(crate) struct Span {
 }
 
 impl LogSegment {
-    /// Whole batches within the span's bytes, though at least one where `is_needed` says so.
+    /// Whole batches within the span's bytes, though at least one where `is_needed` says so. One that does not end by `ends_by`
+    /// would hide what is there, and counts as damaged.
     ///
     /// # Errors
     ///
     /// [`Error::Io`]. [`Error::Corrupt`] where `span.from` cannot be read, though the segment should have it: with the
     /// position and the expected offset of the first bad batch from which [`readable_behind`](Self::readable_behind) leads
     /// behind `span.from`.
-    pub(crate) fn read(&self, span: Span, is_needed: bool) -> Result<Vec<RecordBatch>> {
+    pub(crate) fn read(&self, span: Span, ends_by: Offset, is_needed: bool) -> Result<Vec<RecordBatch>> {
         for place in self.likely_places(span.from).chain([self.start()]) {
-            match self.read_at(place, span, is_needed) {
+            match self.read_at(place, span, ends_by, is_needed) {
                 Ok(Some(batches)) if !batches.is_empty() || !is_needed => return Ok(batches),
                 Err(error) if !error.is_corruption() || !is_needed => return Err(error),
                 // The place was wrong.
                 Ok(None) => {}
-                Ok(Some(_)) | Err(_) => return self.read_behind_damage(span),
+                Ok(Some(_)) | Err(_) => return self.read_behind_damage(span, ends_by),
             }
         }
         Ok(Vec::new())
@@ -54,15 +55,15 @@ impl LogSegment {
 
     /// As [`read`](Self::read), where there is damage at or before `span.from`.
     #[cold]
-    fn read_behind_damage(&self, span: Span) -> Result<Vec<RecordBatch>> {
+    fn read_behind_damage(&self, span: Span, ends_by: Offset) -> Result<Vec<RecordBatch>> {
         let end = self.end();
         let mut start = self.sound_place_before(span.from)?;
-        let mut scan = self.exact_scan(start, end);
+        let mut scan = self.exact_scan(start, end).ending_by(ends_by);
         loop {
             let bad = match scan.next() {
                 Ok(Some(ScannedBatch { position, batch })) if batch.next_offset() > span.from => {
                     let place = Place { position, border: Border::Begins(batch.base_offset()) };
-                    return Ok(self.read_at(place, span, true)?.unwrap_or_default());
+                    return Ok(self.read_at(place, span, ends_by, true)?.unwrap_or_default());
                 }
                 Ok(Some(_)) => continue,
                 Ok(None) => {
@@ -77,7 +78,7 @@ impl LogSegment {
                 return Err(bad);
             }
             start = behind;
-            scan = self.exact_scan(start, end);
+            scan = self.exact_scan(start, end).ending_by(ends_by);
         }
     }
 
@@ -98,11 +99,18 @@ impl LogSegment {
     }
 
     /// Reads from a place that may be wrong: `None` where another batch stands there, or one that begins after `from`.
-    fn read_at(&self, place: Place, span: Span, is_needed: bool) -> Result<Option<Vec<RecordBatch>>> {
+    fn read_at(
+        &self,
+        place: Place,
+        span: Span,
+        ends_by: Offset,
+        is_needed: bool,
+    ) -> Result<Option<Vec<RecordBatch>>> {
         let Span { from, upto, max_bytes, checks_crcs } = span;
         let end = self.end().position;
         let mut scan = Scan::new(&self.log, self.base, place.position.min(end)..end, self.base)
             .dense()
+            .ending_by(ends_by)
             .with_window(max_bytes.saturating_add(SKIP_BYTES));
         let fits = |first: BatchHeader| self.is_at(place, &first) && first.base_offset() <= from;
         if place.position > 0 && !scan.next_header()?.is_some_and(fits) {

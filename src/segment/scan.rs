@@ -31,6 +31,8 @@ pub(crate) struct Scan<'a> {
     position: u64,
     end: u64,
     expected: Offset,
+    /// No batch ends behind this offset.
+    ends_by: Offset,
     /// Whether a batch must begin exactly where the one before ended.
     dense: bool,
     passed_one: bool,
@@ -56,6 +58,7 @@ impl<'a> Scan<'a> {
             position: range.start,
             end: range.end,
             expected,
+            ends_by: Offset::MAX,
             dense: false,
             passed_one: false,
             crcs: false,
@@ -82,6 +85,12 @@ impl<'a> Scan<'a> {
     pub(crate) fn exact(mut self) -> Scan<'a> {
         self.dense = true;
         self.passed_one = true;
+        self
+    }
+
+    /// Demands that every batch ends by this offset, which is where those behind the segment's begin.
+    pub(crate) fn ending_by(mut self, offset: Offset) -> Scan<'a> {
+        self.ends_by = offset;
         self
     }
 
@@ -208,6 +217,12 @@ impl<'a> Scan<'a> {
         }
         if self.dense && self.passed_one && header.base_offset() > self.expected {
             return Err(Corruption::MissingOffsets { from: self.expected, to: header.base_offset() });
+        }
+        if header.next_offset() > self.ends_by {
+            return Err(Corruption::Field {
+                field: "baseOffset + lastOffsetDelta",
+                value: header.last_offset().to_i64(),
+            });
         }
         if header.last_offset().delta_from(self.base).is_none_or(|delta| delta > DELTA_MAX) {
             let value = header.last_offset().to_i64();

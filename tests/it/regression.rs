@@ -314,3 +314,23 @@ fn a_directory_without_a_name_is_refused_by_name() {
     let error = Broker::open("").unwrap_err();
     assert!(matches!(error, Error::InvalidConfig { setting: "log.dirs", .. }), "{error}");
 }
+
+/// A batch under a right checksum that claimed the offsets of those behind it was read, and they were passed over.
+#[test]
+fn a_batch_that_reaches_into_the_next_segment_is_damaged() {
+    let place = Place::disk();
+    let (broker, partition) = place.begin(TopicConfig::default().segment_bytes(1024));
+    for _ in 0..2 {
+        partition.append(&[Record::new().value(&[7; 600])]).unwrap();
+    }
+    let path = partition.segments().remove(0).path().to_path_buf();
+    drop((broker, partition));
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[26] = 1;
+    crate::hostile::fix_crc(&mut bytes);
+    std::fs::write(&path, bytes).unwrap();
+    let (_broker, partition) = place.resume();
+    let error = partition.read(Offset::ZERO, 1).unwrap_err();
+    assert!(matches!(&error, Error::Corrupt { position: 0, .. }), "{error}");
+    assert!(partition.read(Offset::from(1), 1).is_ok());
+}
