@@ -236,6 +236,13 @@ impl LogDir {
         self.checkpoints.lock().log_starts.get(name).copied()
     }
 
+    /// Takes a partition's first readable offset back to where its log ends, durably: what is appended there is readable.
+    pub(crate) fn lower_log_start(&self, name: &TopicPartition, end: Offset) -> Result<()> {
+        let _one_at_a_time = self.replacing.lock();
+        self.checkpoints.lock().log_starts.insert(name.clone(), end);
+        self.replace_files(true)
+    }
+
     /// Notes a partition's recovery point and high watermark for the next [`write_checkpoints`](Self::write_checkpoints).
     pub(crate) fn set_checkpoint(
         &self,

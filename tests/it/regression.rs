@@ -13,7 +13,7 @@ use streamlog::{
     Storage, StorageFile, StorageLock, Timestamp, TopicConfig,
 };
 
-use crate::kit::{Place, START};
+use crate::kit::{Place, START, values};
 
 /// Lets the other threads go as far as they get, so that one that does not wait gets where it must not.
 fn let_others_run() {
@@ -313,6 +313,28 @@ fn what_is_good_before_a_damaged_batch_is_read() {
 fn a_directory_without_a_name_is_refused_by_name() {
     let error = Broker::open("").unwrap_err();
     assert!(matches!(error, Error::InvalidConfig { setting: "log.dirs", .. }), "{error}");
+}
+
+/// A first readable offset that lay behind the log's end hid, after the next open, what had been acknowledged in between.
+#[test]
+fn a_log_start_behind_the_end_hides_nothing_that_is_appended_then() {
+    let place = Place::disk();
+    let (broker, partition) = place.begin(TopicConfig::default());
+    partition.append(&[Record::new().value("old")]).unwrap();
+    drop((broker, partition));
+    std::fs::write(place.path().join("log-start-offset-checkpoint"), "0\n1\nt 0 7\n").unwrap();
+    let (broker, partition) = place.resume();
+    assert_eq!(
+        (partition.log_start_offset(), partition.log_end_offset()),
+        (Offset::from(1), Offset::from(1))
+    );
+    partition.append(&[Record::new().value("new")]).unwrap();
+    partition.sync().unwrap();
+    let killed = place.as_if_killed();
+    drop((broker, partition));
+    for place in [place, killed] {
+        assert_eq!(values(&place.resume().1), ["new"]);
+    }
 }
 
 /// A batch under a right checksum that claimed the offsets of those behind it was read, and they were passed over.

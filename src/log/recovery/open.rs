@@ -52,6 +52,10 @@ pub(crate) fn open(
         log::warn!("{name}: cannot note the durable offset {end}: {error}");
     }
     let first_base = segments.sealed.first().unwrap_or(&segments.active).base();
+    if dir.log_start(name).is_some_and(|start| start > end) {
+        // Before anything is appended: the next open would take what is acknowledged then for deleted.
+        dir.lower_log_start(name, end)?;
+    }
     let start = dir.log_start(name).map_or(first_base, |start| start.max(first_base).min(end));
     let durable = if is_trusted { end } else { partition.durable_now(start, end, report) };
     let unsaved_bytes = segments.unsaved_bytes;
