@@ -86,7 +86,7 @@ impl Error {
         }
     }
 
-    /// The offsets that damage, or records that cannot be decoded, keep from being read: this, or what caused it. Whoever can
+    /// The offsets that cannot be read because they are damaged, were lost to damage, or cannot be decoded: this, or what caused it. Whoever can
     /// do without them reads on at their end; nothing does so by itself.
     ///
     /// A read gives everything in front of the damage first, so this begins at the offset that was to be read, or before it.
