@@ -4,6 +4,7 @@ mod acknowledgement;
 mod damage;
 mod failing_disk;
 mod killed_process;
+mod killed_under_load;
 mod power_cut;
 mod read_only;
 mod script;
