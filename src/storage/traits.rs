@@ -92,6 +92,7 @@ pub enum EntryKind {
 ///
 /// Every method passes on what the system says. `NotFound`, `AlreadyExists`, `StorageFull` and `WouldBlock` (a lock
 /// that is held) are told apart by the callers; everything else is passed up to the user with operation and path.
+/// A call that a signal interrupted is made again by the storage: to the callers `Interrupted` is an error like any other.
 #[expect(clippy::missing_errors_doc, reason = "said once for all methods, above")]
 pub trait Storage: fmt::Debug + Send + Sync + 'static {
     /// Opens or creates a file; `IsADirectory` or another error where a directory stands. What an open file shows does

@@ -63,7 +63,7 @@ use super::test_disk::TestDisk;
 /// };
 /// assert!(check(true).is_ok());
 /// let failed = check(false).unwrap_err().to_string();
-/// assert!(failed.starts_with("at step 4 of 15, a sync of the directory , "), "{failed}");
+/// assert!(failed.starts_with("at step 5 of 13, a creation of sums.new, PowerCut: \"\" where 40 was saved"), "{failed}");
 /// ```
 #[derive(Debug, Clone)]
 pub struct EveryCrash {
@@ -84,7 +84,10 @@ pub struct EveryCrash {
 /// let mut seen = Vec::new();
 /// let points = EveryCrash::new().crashes([Crash::Kill]).run(
 ///     |disk, _: &mut ()| Ok(streamlog::Storage::create_dir(disk, "data".as_ref())?),
-///     |_, (), point: &CrashPoint| Ok(seen.push(point.to_string())),
+///     |_, (), point: &CrashPoint| {
+///         seen.push(point.to_string());
+///         Ok(())
+///     },
 /// );
 /// assert_eq!(points.unwrap(), 2);
 /// assert_eq!(seen, ["step 1 of 2, a creation of the directory data, Kill", "step 2 of 2, the end, Kill"]);
@@ -208,5 +211,95 @@ impl EveryCrash {
 impl Default for EveryCrash {
     fn default() -> EveryCrash {
         EveryCrash::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::Storage;
+
+    fn live(disk: &TestDisk, made: &mut u64) -> Outcome {
+        for name in ["a", "b", "c"] {
+            disk.create_dir(Path::new(name))?;
+            *made += 1;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn every_step_and_the_end_are_points_in_every_way() {
+        let mut points = Vec::new();
+        let count = EveryCrash::new().seeds(2).run(live, |disk, &made, point| {
+            assert_eq!(made, point.step - 1, "the step was not made");
+            assert_eq!((disk.call_count(), point.steps, point.call.is_none()), (0, 4, point.step == 4));
+            let names = disk.list(Path::new(""))?.len() as u64;
+            assert!(names <= made && (names == made || !point.crash.keeps_page_cache()));
+            points.push((point.step, point.crash));
+            Ok(())
+        });
+        assert_eq!((count.unwrap(), points.len()), (24, 24));
+        points.sort_by_key(|(step, crash)| format!("{step} {crash:?}"));
+        points.dedup();
+        assert_eq!(points.len(), 24);
+    }
+
+    #[test]
+    fn a_part_is_run_alone() {
+        let run = |every: EveryCrash| {
+            let mut steps = Vec::new();
+            let every = every.crashes([Crash::Kill]);
+            every
+                .run(live, |_, _, point| {
+                    steps.push(point.step);
+                    Ok(())
+                })
+                .unwrap();
+            steps
+        };
+        assert_eq!(run(EveryCrash::new()), [1, 2, 3, 4]);
+        assert_eq!(run(EveryCrash::new().stride(3)), [1, 4]);
+        assert_eq!(run(EveryCrash::new().stride(0).steps(2..=3)), [2, 3]);
+        assert_eq!(run(EveryCrash::new().steps(9..=10)), [0; 0]);
+        let disk = TestDisk::new();
+        disk.create_dir(Path::new("a")).unwrap();
+        assert_eq!(
+            run(EveryCrash::new().begin_with(&disk)),
+            [1, 2, 3],
+            "there is one directory less to make"
+        );
+    }
+
+    #[test]
+    fn a_check_that_fails_or_panics_is_told_with_its_point() {
+        let told = |check: fn(u64) -> Outcome| {
+            let ran = EveryCrash::new().run(live, |_, _, point| match (point.step, point.crash) {
+                (2, Crash::Torn { .. }) => check(point.step),
+                _ => Ok(()),
+            });
+            ran.unwrap_err().to_string()
+        };
+        let again = "(repeat it with .steps(2..=2).crashes([Crash::Torn { seed: 2 }]))";
+        let point = "at step 2 of 4, a creation of the directory b, Torn { seed: 2 }: ";
+        assert_eq!(told(|_| Err("wrong".into())), format!("{point}wrong {again}"));
+        assert_eq!(told(|step| panic!("no {step}")), format!("{point}no 2 {again}"));
+        assert_eq!(told(|_| panic!("none")), format!("{point}none {again}"));
+    }
+
+    #[test]
+    fn a_life_that_fails_by_itself_is_no_crash() {
+        let failed = EveryCrash::new().run(|_, _: &mut ()| Err("out of apples".into()), |_, (), _| Ok(()));
+        assert!(failed.unwrap_err().to_string().contains("nothing going wrong: out of apples"));
+        let mut runs = 0;
+        let failed = EveryCrash::new().run(
+            |disk, made| {
+                runs += 1;
+                if runs == 3 { Err("tired".into()) } else { live(disk, made) }
+            },
+            |_, _, _| Ok(()),
+        );
+        assert!(failed.unwrap_err().to_string().starts_with("at step 2 of 4, before it: tired"));
     }
 }

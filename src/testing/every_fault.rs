@@ -67,7 +67,10 @@ pub struct EveryFault {
 /// let mut seen = Vec::new();
 /// let points = EveryFault::new().faults([Fault::full()]).run(
 ///     |disk, _: &mut ()| Ok(streamlog::Storage::create_dir(disk, "data".as_ref())?),
-///     |_, (), point: &FaultPoint| Ok(seen.push(point.to_string())),
+///     |_, (), point: &FaultPoint| {
+///         seen.push(point.to_string());
+///         Ok(())
+///     },
 /// );
 /// assert_eq!(points.unwrap(), 1);
 /// assert_eq!(seen, ["call 1 of 1, a creation of the directory data: the disk is full, at call 1"]);
@@ -193,5 +196,98 @@ impl EveryFault {
 impl Default for EveryFault {
     fn default() -> EveryFault {
         EveryFault::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::IoSlice;
+    use std::path::Path;
+
+    use super::*;
+    use crate::testing::Calls;
+    use crate::{Access, Storage};
+
+    /// Tries each of these calls, whatever came of the one before, and counts those that failed.
+    fn live(disk: &TestDisk, failed: &mut u64) -> Outcome {
+        let mut note = |is_err: bool| *failed += u64::from(is_err);
+        note(disk.create_dir(Path::new("d")).is_err());
+        note(disk.stat(Path::new("")).is_err());
+        let file = disk.open(Path::new("file"), Access::Create);
+        note(file.is_err());
+        if let Ok(file) = file {
+            note(file.write_at(0, &[IoSlice::new(b"abcd")]).is_err());
+            note(file.sync_data().is_err());
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn every_fault_hits_every_call_that_it_can() {
+        let mut points = Vec::new();
+        let count = EveryFault::new().run(live, |disk, &failed, point| {
+            assert_eq!(failed, 1, "{point}");
+            disk.stat(Path::new(""))?;
+            points.push(point.number);
+            Ok(())
+        });
+        assert_eq!(count.unwrap(), 5 + 3 * 3);
+        assert_eq!(points, [1, 1, 1, 1, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5]);
+    }
+
+    #[test]
+    fn a_lasting_fault_stays_until_the_end() {
+        let mut counts = Vec::new();
+        let every = EveryFault::new().lasting().faults([Fault::io()]);
+        every
+            .run(live, |_, &failed, _| {
+                counts.push(failed);
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(counts, [3, 2, 1, 2, 1]);
+    }
+
+    #[test]
+    fn a_part_is_run_alone() {
+        let run = |every: EveryFault| {
+            let mut calls = Vec::new();
+            every
+                .run(live, |_, _, point| {
+                    calls.push(point.number);
+                    Ok(())
+                })
+                .unwrap();
+            calls
+        };
+        let io = || EveryFault::new().faults([Fault::io()]);
+        assert_eq!(run(io().calls(2..=3)), [2, 3]);
+        assert_eq!(run(io().stride(2)), [1, 3, 5]);
+        assert_eq!(run(EveryFault::new().faults([Fault::io().on(Calls::Syncs)])), [5]);
+        assert_eq!(run(EveryFault::new().faults([Fault::lying_sync(), Fault::full().of("file")])), [3, 4, 5]);
+        let disk = TestDisk::new();
+        disk.create_dir(Path::new("d")).unwrap();
+        let begun = EveryFault::new().begin_with(&disk).faults([Fault::full()]);
+        assert_eq!(run(begun), [3, 4], "the directory is there");
+    }
+
+    #[test]
+    fn a_check_that_fails_is_told_with_its_point() {
+        let failed = EveryFault::new().run(live, |_, _, point| match point.number {
+            4 => Err("wrong".into()),
+            _ => Ok(()),
+        });
+        let told = failed.unwrap_err().to_string();
+        let expected = "at call 4 of 5, a write of file, bytes 0..4: the disk is full, at call 4: wrong (repeat it with .calls(4..=4)";
+        assert!(told.starts_with(expected), "{told}");
+        let failed = EveryFault::new().run(
+            |disk, failed| {
+                live(disk, failed)?;
+                assert_eq!(*failed, 0, "lost");
+                Ok(())
+            },
+            |_, _, _| Ok(()),
+        );
+        assert!(failed.unwrap_err().to_string().contains(": lost"));
     }
 }

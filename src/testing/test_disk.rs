@@ -404,3 +404,300 @@ fn place(range: &Range<u64>) -> io::Result<Option<(usize, usize)>> {
         _ => Err(io::Error::new(io::ErrorKind::StorageFull, "a file of this disk has at most 1 GiB")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::ErrorKind;
+
+    use super::*;
+    use crate::testing::Calls;
+
+    fn path() -> &'static Path {
+        Path::new("d/file")
+    }
+
+    /// A disk with an open file that has `old` on the device, and is named there.
+    fn begin() -> (TestDisk, Box<dyn StorageFile>) {
+        let disk = TestDisk::new();
+        disk.put(path(), "old").unwrap();
+        let file = disk.open(path(), Access::Write).unwrap();
+        (disk, file)
+    }
+
+    fn write(file: &dyn StorageFile, position: u64, bytes: &[u8]) -> io::Result<()> {
+        file.write_at(position, &[IoSlice::new(bytes)])
+    }
+
+    /// What the next process finds in the file.
+    fn left(disk: &TestDisk, crash: Crash) -> Vec<u8> {
+        disk.after(crash).files().remove(path()).unwrap()
+    }
+
+    /// Every disk that so many seeds leave.
+    fn leavings(disk: &TestDisk, crash: fn(u64) -> Crash) -> Vec<BTreeMap<PathBuf, Vec<u8>>> {
+        (0..300).map(|seed| disk.after(crash(seed)).files()).collect()
+    }
+
+    fn torn(seed: u64) -> Crash {
+        Crash::Torn { seed }
+    }
+
+    fn reordered(seed: u64) -> Crash {
+        Crash::Reordered { seed }
+    }
+
+    #[test]
+    fn a_kill_keeps_what_was_written_and_a_power_cut_what_was_synced() {
+        let (disk, file) = begin();
+        write(&*file, 0, b"new").unwrap();
+        assert_eq!((left(&disk, Crash::Kill), left(&disk, Crash::PowerCut)), (b"new".into(), b"old".into()));
+        file.sync_data().unwrap();
+        for crash in [Crash::Kill, Crash::PowerCut, torn(1), reordered(1)] {
+            assert_eq!(left(&disk, crash), b"new", "{crash:?}");
+        }
+        assert_eq!(left(&disk.after(Crash::PowerCut), Crash::PowerCut), b"new");
+    }
+
+    #[test]
+    fn a_page_cache_that_outlives_its_process_still_goes_with_the_power() {
+        let (disk, file) = begin();
+        write(&*file, 0, b"new").unwrap();
+        assert_eq!(left(&disk.after(Crash::Kill), Crash::PowerCut), b"old");
+    }
+
+    #[test]
+    fn a_name_survives_once_its_directory_is_synced() {
+        let disk = TestDisk::new();
+        let (directory, other) = (Path::new("d"), Path::new("d/other"));
+        disk.create_dir(directory).unwrap();
+        let file = disk.open(path(), Access::Create).unwrap();
+        write(&*file, 0, b"new").unwrap();
+        file.sync_data().unwrap();
+        let names = |crash| disk.after(crash).files().into_keys().collect::<Vec<_>>();
+        disk.sync_dir(directory).unwrap();
+        assert!(names(Crash::PowerCut).is_empty(), "the directory has no name");
+        disk.sync_dir(Path::new("")).unwrap();
+        assert_eq!(names(Crash::PowerCut), [path()]);
+        disk.rename(path(), other).unwrap();
+        assert_eq!((names(Crash::PowerCut), names(Crash::Kill)), (vec![path().into()], vec![other.into()]));
+        disk.sync_dir(directory).unwrap();
+        disk.remove_file(other).unwrap();
+        assert_eq!((names(Crash::PowerCut), names(Crash::Kill)), (vec![other.into()], vec![]));
+    }
+
+    #[test]
+    fn a_rename_is_made_whole_or_not_at_all() {
+        let (disk, _file) = begin();
+        disk.put("d/new", "new").unwrap();
+        disk.rename(Path::new("d/new"), path()).unwrap();
+        for crash in [torn, reordered] {
+            let found = leavings(&disk, crash);
+            assert!(found.iter().all(|files| files.contains_key(path())));
+            assert!(found.iter().any(|files| files[path()] == b"old" && files.len() == 2));
+            assert!(found.iter().any(|files| files[path()] == b"new" && files.len() == 1));
+        }
+    }
+
+    #[test]
+    fn a_torn_write_ends_at_a_sector_and_has_all_that_was_written_before_it() {
+        let (disk, file) = begin();
+        write(&*file, 100, &[1; 1000]).unwrap();
+        write(&*file, 1100, &[2; 1000]).unwrap();
+        let mut lengths: Vec<usize> = leavings(&disk, torn).iter().map(|files| files[path()].len()).collect();
+        for files in leavings(&disk, torn) {
+            let bytes = &files[path()];
+            assert_eq!(bytes[..3], *b"old");
+            let is_whole = |at: usize| bytes[at] == if at < 1100 { 1 } else { 2 };
+            assert!((100..bytes.len()).all(is_whole));
+        }
+        lengths.sort_unstable();
+        lengths.dedup();
+        assert_eq!(lengths, [3, 512, 1024, 1100, 1536, 2048, 2100]);
+    }
+
+    #[test]
+    fn a_reordered_disk_has_any_sectors_and_any_length() {
+        let (disk, file) = begin();
+        write(&*file, 0, &[1; 512]).unwrap();
+        write(&*file, 512, &[2; 512]).unwrap();
+        let found = leavings(&disk, reordered);
+        let is = |want: &dyn Fn(&[u8]) -> bool| found.iter().any(|files| want(&files[path()]));
+        assert!(is(&|bytes| bytes == b"old"), "nothing");
+        assert!(is(&|bytes| bytes.len() == 1024 && bytes[0] == 1 && bytes[512] == 2), "all");
+        assert!(
+            is(&|bytes| bytes.len() == 1024 && bytes[..3] == *b"old" && bytes[512] == 2),
+            "the second alone"
+        );
+        assert!(is(&|bytes| bytes.len() == 1024 && bytes[600..].iter().all(|&byte| byte == 0)), "the length");
+        assert!(is(&|bytes| bytes.len() == 512 && bytes[0] == 1), "the first alone");
+    }
+
+    #[test]
+    fn a_seed_leaves_the_same_each_time() {
+        let (disk, file) = begin();
+        (0..20).for_each(|at| write(&*file, at * 700, &[7; 900]).unwrap());
+        for crash in [torn, reordered] {
+            assert_eq!(leavings(&disk, crash), leavings(&disk, crash));
+            let distinct: std::collections::BTreeSet<_> = leavings(&disk, crash).into_iter().collect();
+            assert!(distinct.len() > 20, "{}", distinct.len());
+        }
+    }
+
+    #[test]
+    fn what_a_failed_sync_was_to_write_is_never_written_by_another() {
+        let (disk, file) = begin();
+        write(&*file, 0, b"new").unwrap();
+        disk.inject(Fault::io().on(Calls::Syncs).at_call(disk.call_count() + 1));
+        assert!(file.sync_data().is_err());
+        file.sync_data().unwrap();
+        disk.sync_dir(Path::new("d")).unwrap();
+        assert_eq!((left(&disk, Crash::Kill), left(&disk, Crash::PowerCut)), (b"new".into(), b"old".into()));
+        let next = disk.after(Crash::Kill);
+        next.open(path(), Access::Write).unwrap().sync_data().unwrap();
+        assert_eq!(left(&next, Crash::PowerCut), b"old", "not by the next process either");
+        write(&*file, 0, b"New").unwrap();
+        file.sync_data().unwrap();
+        assert_eq!(left(&disk, Crash::PowerCut), b"New", "what is written again is");
+    }
+
+    #[test]
+    fn a_lying_sync_writes_nothing_and_an_honest_one_makes_up_for_it() {
+        let (disk, file) = begin();
+        disk.inject(Fault::lying_sync().of("file"));
+        write(&*file, 0, b"new").unwrap();
+        file.sync_data().unwrap();
+        assert_eq!(left(&disk, Crash::PowerCut), b"old");
+        disk.heal();
+        file.sync_data().unwrap();
+        assert_eq!(left(&disk, Crash::PowerCut), b"new");
+        disk.inject(Fault::lying_sync());
+        disk.remove_file(path()).unwrap();
+        disk.sync_dir(Path::new("d")).unwrap();
+        assert_eq!(left(&disk, Crash::PowerCut), b"new");
+    }
+
+    #[test]
+    fn every_kind_of_fault_leaves_of_a_write_what_it_says() {
+        for (fault, kind, found) in [
+            (Fault::full(), Some(ErrorKind::StorageFull), &b"old"[..]),
+            (Fault::io(), None, b"old"),
+            (Fault::short_write(), Some(ErrorKind::StorageFull), b"oab"),
+            (Fault::late_write(), None, b"oabcd"),
+            (Fault::interrupted(), Some(ErrorKind::Interrupted), b"old"),
+            (Fault::power_cut(), None, b"old"),
+        ] {
+            let (disk, file) = begin();
+            disk.inject(fault.clone());
+            let error = write(&*file, 1, b"abcd").unwrap_err();
+            assert_eq!(kind.is_none(), error.raw_os_error() == Some(5), "{fault}: {error}");
+            assert!(kind.is_none_or(|kind| kind == error.kind()), "{fault}: {error}");
+            assert_eq!(left(&disk, Crash::Kill), found, "{fault}");
+            assert_eq!(disk.is_down(), fault == Fault::power_cut());
+        }
+    }
+
+    #[test]
+    fn a_fault_hits_what_it_says_and_nothing_else() {
+        let hits = |fault: Fault| -> Vec<usize> {
+            let (disk, file) = begin();
+            disk.inject(fault);
+            let results = [
+                write(&*file, 0, b"x").err(),
+                file.slice(0..1).err(),
+                file.sync_data().err(),
+                disk.sync_dir(Path::new("d")).err(),
+                disk.remove_file(Path::new("d/none"))
+                    .err()
+                    .filter(|error| error.kind() != ErrorKind::NotFound),
+                disk.rename(path(), Path::new("d/other")).err(),
+                disk.stat(Path::new("d")).err(),
+            ];
+            results.iter().enumerate().filter_map(|(at, error)| error.as_ref().map(|_| at)).collect()
+        };
+        // The file was opened by the first call.
+        assert_eq!(hits(Fault::io()), [0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(hits(Fault::full()), [0]);
+        assert_eq!(hits(Fault::io().on(Calls::Reads)), [1, 6]);
+        assert_eq!(hits(Fault::io().on(Calls::Syncs)), [2, 3]);
+        assert_eq!(hits(Fault::io().on(Calls::Steps)), [0, 2, 3, 5]);
+        assert_eq!(hits(Fault::io().of("file")), [0, 1, 2, 5]);
+        assert_eq!(hits(Fault::io().of("other")), [5], "either name of a rename");
+        assert_eq!(hits(Fault::io().at_call(3)), [1]);
+        assert_eq!(hits(Fault::io().from_call(6)), [4, 5, 6]);
+        assert_eq!(hits(Fault::io().at_step(3)), [3]);
+        assert_eq!(hits(Fault::io().from_step(3)), [3, 4, 5, 6]);
+        assert_eq!(hits(Fault::power_cut().at_step(2)), [2, 3, 4, 5, 6], "power does not come back");
+        assert_eq!(hits(Fault::lying_sync()), [0; 0]);
+    }
+
+    #[test]
+    fn flipped_bits_are_read_and_not_stored() {
+        let (disk, file) = begin();
+        disk.inject(Fault::flipped_bits(2, 0xff).of("file"));
+        assert_eq!(file.slice(0..3).unwrap()[..], [b'o', b'l', !b'd']);
+        assert_eq!(file.slice(0..2).unwrap()[..], *b"ol");
+        disk.heal();
+        assert_eq!(file.slice(0..3).unwrap()[..], *b"old");
+        disk.inject(Fault::flipped_bit(9));
+        let read = file.slice(0..3).unwrap();
+        let flipped: u32 = read.iter().zip(b"old").map(|(a, b)| (a ^ b).count_ones()).sum();
+        assert_eq!((flipped, &file.slice(0..3).unwrap()), (1, &read));
+    }
+
+    #[test]
+    fn every_call_is_noted_and_what_changes_nothing_is_no_step() {
+        let (disk, file) = begin();
+        file.sync_data().unwrap();
+        file.bytes().unwrap();
+        write(&*file, 5, b"").unwrap();
+        disk.create_dir(Path::new("d")).unwrap();
+        assert!(disk.remove_dir(Path::new("d")).is_err());
+        disk.inject(Fault::full());
+        assert!(file.allocate(0..10).is_err());
+        let file = path().to_path_buf();
+        let calls = [
+            Call::Open(file.clone()),
+            Call::Sync(file.clone()),
+            Call::Measure(file.clone()),
+            Call::CreateDir("d".into()),
+            Call::Remove("d".into()),
+            Call::Allocate(file.clone(), 0..10),
+        ];
+        assert_eq!(disk.calls(), calls);
+        assert_eq!(disk.steps(), [Call::Sync(file.clone()), Call::Allocate(file, 0..10)]);
+        assert_eq!((disk.call_count(), disk.step_count()), (6, 2));
+        assert_eq!(disk.after(Crash::Kill).call_count(), 0);
+    }
+
+    #[test]
+    fn what_is_put_is_on_the_device_and_what_is_taken_is_not() {
+        let disk = TestDisk::new();
+        disk.put("/a/b/c", [1, 2]).unwrap();
+        disk.put("/a/b/c", [3]).unwrap();
+        disk.put("a", []).unwrap();
+        let files = disk.after(Crash::PowerCut).files();
+        assert_eq!(files, BTreeMap::from([("/a/b/c".into(), vec![3]), ("a".into(), vec![])]));
+        assert_eq!(disk.put("/a/b", []).unwrap_err().kind(), ErrorKind::IsADirectory);
+        assert_eq!(disk.put("a/b", []).unwrap_err().kind(), ErrorKind::NotADirectory);
+        assert_eq!(disk.take("b").unwrap_err().kind(), ErrorKind::NotFound);
+        disk.take("/a/b").unwrap();
+        assert_eq!(disk.after(Crash::PowerCut).files().len(), 1);
+        assert_eq!(disk.call_count(), 0);
+    }
+
+    #[test]
+    fn a_file_that_memory_cannot_hold_is_refused() {
+        let (_, file) = begin();
+        for refusal in [file.set_bytes(1 << 40), file.allocate(0..1 << 40), file.zero(1 << 40..1 << 41)] {
+            assert_eq!(refusal.unwrap_err().kind(), ErrorKind::StorageFull);
+        }
+    }
+
+    #[test]
+    fn a_file_moves_between_directories() {
+        let (disk, _) = begin();
+        disk.create_dir(Path::new("e")).unwrap();
+        disk.rename(path(), Path::new("e/file")).unwrap();
+        assert_eq!(disk.files().into_keys().collect::<Vec<_>>(), [Path::new("e/file")]);
+    }
+}
