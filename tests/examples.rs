@@ -552,3 +552,22 @@ cem has watched 70 s
 ";
     assert_eq!(leaves_nothing("resume"), expected);
 }
+
+#[test]
+fn a_program_that_stores_its_position_with_its_result_is_right_after_every_crash_and_another_is_caught() {
+    let said = leaves_nothing("exactly_once");
+    let (together, apart) = said.split_once('\n').unwrap();
+    let points: u64 = field_of(together, "one file: right after a crash at each of ", " points");
+    assert!(points > 50, "{said}");
+    assert!(
+        apart.starts_with("two files: at step ") && apart.contains(": 18 apples (repeat it with "),
+        "{said}"
+    );
+}
+
+/// The number between two texts.
+#[track_caller]
+fn field_of(line: &str, before: &str, after: &str) -> u64 {
+    let number = line.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
+    number.unwrap_or_else(|| panic!("{line}")).parse().unwrap()
+}
