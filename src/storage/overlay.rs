@@ -92,8 +92,6 @@ struct State {
     kept: u64,
     /// What differs, and the length.
     extents: Extents,
-    /// Whether its length was changed here.
-    is_resized: bool,
 }
 
 /// Where a path leads.
@@ -165,7 +163,7 @@ impl Overlay {
     fn of_file(&self, origin: Option<PathBuf>, path: &Path, bytes: u64) -> Arc<Contents> {
         let mut extents = Extents::default();
         extents.grow_to(bytes);
-        let state = Mutex::new(State { kept: bytes, extents, is_resized: false });
+        let state = Mutex::new(State { kept: bytes, extents });
         Arc::new(Contents { origin, is_write_only: (self.policy.is_write_only)(path), state })
     }
 
@@ -559,10 +557,7 @@ impl StorageFile for OverlayFile {
             return Ok(Slice::default());
         }
         let state = self.state();
-        // A file that was listed with head room may have been without it when it was opened.
-        if self.below.is_none() || state.is_resized {
-            bounds::check_inside(&range, state.extents.bytes())?;
-        }
+        bounds::check_inside(&range, state.extents.bytes())?;
         if self.contents.is_write_only {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "its contents were not kept"));
         }
@@ -581,7 +576,6 @@ impl StorageFile for OverlayFile {
         let mut state = self.state();
         state.kept = state.kept.min(bytes);
         state.extents.set_bytes(bytes);
-        state.is_resized = true;
         Ok(())
     }
 

@@ -50,7 +50,7 @@ fn shown(partition: &Partition) -> Vec<String> {
 }
 
 /// Everything that a broker shows of its topics.
-fn all_shown(broker: &Broker) -> BTreeMap<String, Vec<String>> {
+pub(super) fn all_shown(broker: &Broker) -> BTreeMap<String, Vec<String>> {
     let mut all = BTreeMap::new();
     for name in broker.admin().list_topics().unwrap() {
         let topic = broker.topic(&name).unwrap();
@@ -151,7 +151,7 @@ fn a_look_after_a_clean_close_scans_nothing_and_knows_that_all_is_durable() {
 
 /// A disk on which something else happens in the middle of a look: before the call with a number.
 #[derive(Clone)]
-struct Interrupted {
+pub(super) struct Interrupted {
     state: Arc<Mutex<Interruption>>,
 }
 
@@ -165,7 +165,11 @@ struct Interruption {
 
 impl Interrupted {
     /// Does `action` before the call with the number `at`.
-    fn new(disk: &TestDisk, at: u64, action: impl FnOnce() -> TestDisk + Send + 'static) -> Interrupted {
+    pub(super) fn new(
+        disk: &TestDisk,
+        at: u64,
+        action: impl FnOnce() -> TestDisk + Send + 'static,
+    ) -> Interrupted {
         let state = Interruption { disk: disk.clone(), calls: 0, at, action: Some(Box::new(action)) };
         Interrupted { state: Arc::new(Mutex::new(state)) }
     }
@@ -181,7 +185,7 @@ impl Interrupted {
         state.disk.clone()
     }
 
-    fn calls(&self) -> u64 {
+    pub(super) fn calls(&self) -> u64 {
         self.state.lock().unwrap().calls
     }
 }
@@ -272,7 +276,7 @@ impl StorageFile for InterruptedFile {
 
 /// What another broker does in the middle of a look.
 #[derive(Debug, Clone, Copy)]
-enum Meanwhile {
+pub(super) enum Meanwhile {
     Append,
     Roll,
     AppendMuchAndCheckpoint,
@@ -292,7 +296,7 @@ use Meanwhile::{
     DeleteTopicAndRemoveItsFiles, DieAndRecover, FailedAppend, ReplaceTopic, ReplaceTopicTwice, Roll,
 };
 
-const ALL: [Meanwhile; 12] = [
+pub(super) const ALL: [Meanwhile; 12] = [
     Append,
     Roll,
     AppendMuchAndCheckpoint,
@@ -308,8 +312,8 @@ const ALL: [Meanwhile; 12] = [
 ];
 
 /// A broker with topics `a`, which the look reads, and `t`, which comes and goes.
-struct Alive {
-    disk: TestDisk,
+pub(super) struct Alive {
+    pub(super) disk: TestDisk,
     broker: Broker,
     clock: ManualClock,
 }
@@ -321,7 +325,7 @@ fn append(broker: &Broker, topic: &str, number: u32, text: &str, bytes: usize) -
 }
 
 impl Alive {
-    fn new() -> Alive {
+    pub(super) fn new() -> Alive {
         let disk = TestDisk::new();
         let (broker, clock) = script::open(&disk).unwrap();
         broker.admin().create_topic(script::topic("a", 1)).unwrap();
@@ -335,7 +339,7 @@ impl Alive {
         Alive { disk, broker, clock }
     }
 
-    fn act(self, meanwhile: Meanwhile) -> Alive {
+    pub(super) fn act(self, meanwhile: Meanwhile) -> Alive {
         let Alive { disk, broker, clock } = &self;
         let admin = broker.admin();
         match meanwhile {
@@ -500,9 +504,42 @@ fn look_while(meanwhile: Meanwhile, at: u64) -> bool {
 }
 
 #[test]
+fn a_broker_that_begins_in_the_middle_of_a_look_makes_nothing_durable_that_is_not() {
+    let mut at = 1;
+    loop {
+        let alive = Alive::new();
+        let records = values_of(&alive.broker, "a").len();
+        alive.broker.close().unwrap();
+        let (disk, begun) = (alive.disk.clone(), Arc::new(Mutex::new(None)));
+        let action = {
+            let (disk, begun) = (disk.clone(), Arc::clone(&begun));
+            move || {
+                let (broker, _) = script::open(&disk).unwrap();
+                append(&broker, "a", 0, "not synced ", 100).unwrap();
+                *begun.lock().unwrap() = Some(broker);
+                disk
+            }
+        };
+        let storage = Interrupted::new(&disk, at, action);
+        told(&format!("before call {at}"), || {
+            let look = look_at(storage.clone()).unwrap();
+            let seen = look.topic("a").unwrap().partition(0).unwrap();
+            assert!(seen.log_end_offset() >= records as u64);
+            assert!(seen.durable_offset() <= records as u64, "nobody has synced more");
+        });
+        if storage.calls() < at {
+            break;
+        }
+        at += 1;
+    }
+    assert!(at > 50);
+}
+
+#[test]
 fn what_is_deleted_after_a_look_is_read_as_it_was_or_not_at_all() {
     for meanwhile in [DeleteTopicAndRemoveItsFiles, ReplaceTopic, ReplaceTopicTwice] {
-        let alive = Alive::new();
+        // With segments that the look does not open yet.
+        let alive = Alive::new().act(AppendMuchAndCheckpoint);
         let before = values(&alive.broker);
         let look = look_at(alive.disk.clone()).unwrap();
         let topic = look.topic("t").unwrap();
