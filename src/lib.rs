@@ -40,6 +40,7 @@
 //! | read records, wait for more, and remember where | [`Consumer`], [`ConsumerBuilder`] with [`AutoOffsetReset`] and [`IsolationLevel`], [`ConsumerWaker`]; [`Records`] with [`RecordsIter`], [`ConsumerRecord`], [`OwnedRecord`] |
 //! | append to, sync and read one partition, by batches | [`Topic`], [`Partition`], [`Batches`], [`RecordBatch`] with its [`TimestampType`] and [`ControlType`], [`BatchRecords`], [`RecordView`], [`Headers`] |
 //! | encode batches yourself | [`BatchBuilder`], [`EncodedBatch`] |
+//! | prove that a directory is sound, or say what is not | [`BrokerBuilder::verify`], [`Verification`] with its [`Finding`]s: [`FindingKind`], [`Severity`] |
 //! | look into a directory that is in use, or into a file | [`BrokerBuilder::read_only`], [`Segment`] with its [`SegmentBatches`] |
 //! | name places and times | [`Offset`], [`PartitionId`], [`TopicPartition`], [`LeaderEpoch`], [`Timestamp`], [`Uuid`] |
 //! | tell what went wrong | [`Error`], [`Corruption`] |
@@ -139,14 +140,16 @@ mod uuid;
 struct Readme;
 
 pub use admin::{Admin, PartitionDescription, TopicDescription};
-pub use broker::{Broker, BrokerBuilder, BrokerConfig, Partition, RecoveryReport, Topic};
+pub use broker::{Broker, BrokerBuilder, BrokerConfig, Partition, RecoveryReport, Topic, Verification};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use consumer::{
     AutoOffsetReset, Consumer, ConsumerBuilder, ConsumerRecord, ConsumerWaker, IsolationLevel, OwnedRecord,
     Records, RecordsIter,
 };
 pub use error::{Corruption, Error, Result};
-pub use log::{Cut, Lost, PartitionRecovery, RecoveryMode, TopicCompression, TopicConfig};
+pub use log::{
+    Cut, Finding, FindingKind, Lost, PartitionRecovery, RecoveryMode, Severity, TopicCompression, TopicConfig,
+};
 pub use metrics::{Metrics, PartitionMetrics, TopicMetrics};
 pub use offset::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicPartition};
 pub use producer::{Acks, Delivery, Producer, ProducerBuilder, RecordMetadata};

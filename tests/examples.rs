@@ -571,3 +571,36 @@ fn field_of(line: &str, before: &str, after: &str) -> u64 {
     let number = line.strip_prefix(before).and_then(|rest| rest.strip_suffix(after));
     number.unwrap_or_else(|| panic!("{line}")).parse().unwrap()
 }
+
+#[test]
+fn verify_finds_the_bit_that_it_flips_itself() {
+    let shown = leaves_nothing("verify");
+    let lines: Vec<&str> = shown.lines().collect();
+    let [beside, sound, "", flipped, damaged, finding] = lines[..] else { panic!("{shown}") };
+    assert_eq!((beside, flipped), ("beside the broker that writes it", "with one bit of a byte flipped"));
+    assert!(
+        sound.starts_with("sound: 2 partitions, 2 segments, ") && sound.contains(" 1003 records "),
+        "{shown}"
+    );
+    assert!(damaged.starts_with("damaged: ") && damaged.ends_with(", 1 damage"), "{shown}");
+    assert!(finding.starts_with("damage: damaged batch in orders-0, offsets "), "{shown}");
+}
+
+#[test]
+fn verify_says_by_its_exit_code_what_it_found() {
+    let place = Place::new();
+    let file = place.file("lines.txt", "one\ntwo\nthree\n");
+    place.ingest("", &[file]).succeeds();
+    assert!(run("verify", [place.path("data")]).succeeds().starts_with("sound: "));
+
+    let log = place.segment("lines-0");
+    let mut bytes = fs::read(&log).unwrap();
+    bytes[70] ^= 1;
+    fs::write(&log, bytes).unwrap();
+    let run_again = run("verify", [place.path("data")]);
+    assert!(run_again.code == Some(1) && run_again.stdout.contains("\ndamage: "), "{run_again:#?}");
+
+    let error = run("verify", [place.path("nothing")]).fails(2);
+    assert!(error.starts_with("verify: there is no log directory in "), "{error}");
+    assert!(run("verify", ["--help"]).succeeds().starts_with("usage: verify"));
+}

@@ -10,6 +10,7 @@ mod properties;
 mod report;
 mod shared;
 mod topic;
+mod verification;
 mod worker;
 
 pub(crate) use background::Background;
@@ -20,3 +21,4 @@ pub use partition::Partition;
 pub use report::RecoveryReport;
 pub(crate) use shared::{EndsWithBroker, Shared};
 pub use topic::Topic;
+pub use verification::Verification;

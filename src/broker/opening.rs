@@ -15,6 +15,9 @@ use crate::storage::{Access, DiskStorage, MemoryStorage, OpenFiles, Storage};
 use crate::sync::{Arc, Mutex};
 use crate::topic::Catalog;
 
+/// The settings, the clock, the directories and their storage.
+pub(super) type Parts = (BrokerConfig, Option<Arc<dyn Clock>>, Vec<PathBuf>, Arc<dyn Storage>);
+
 /// Where a broker in memory keeps its files.
 const MEMORY_PATH: &str = "memory";
 
@@ -251,6 +254,13 @@ impl BrokerBuilder {
         let workers = background.start(is_read_only);
         let workers = workers.map_err(Error::io("start the threads of", dirs.first().path()))?;
         Ok(Broker::new(Shared::new(config, dirs, catalog, report, background, workers)))
+    }
+
+    /// What a [verification](BrokerBuilder::verify) needs of it: its settings, the clock, if one was given, and the place.
+    pub(super) fn into_parts(self) -> Result<Parts> {
+        self.config.validate()?;
+        let (paths, storage) = self.place()?;
+        Ok((self.config, self.clock, paths, storage))
     }
 
     /// The directories, one at least, and the storage they are on.

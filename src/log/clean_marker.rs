@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::storage::{Storage, small_file};
 use crate::sync::{Acquire, Arc, AtomicBool, Mutex, Release};
 
-const FILE_NAME: &str = ".kafka_cleanshutdown";
+pub(super) const FILE_NAME: &str = ".kafka_cleanshutdown";
 /// What Kafka writes into it; what matters is that the file exists.
 const CONTENTS: &[u8] = br#"{"version":0,"brokerEpoch":-1}"#;
 

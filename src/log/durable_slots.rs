@@ -26,7 +26,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::offset::{Offset, PartitionId};
-use crate::storage::{Access, Storage, StorageFile};
+use crate::storage::{Access, Storage, StorageFile, small_file};
 use crate::sync::{Arc, Mutex};
 use crate::uuid::Uuid;
 
@@ -61,6 +61,48 @@ pub(crate) struct DurableSlot {
     position: u64,
     topic_id: Uuid,
     partition: PartitionId,
+}
+
+/// What the file of a log directory says, and what is wrong with it.
+#[derive(Debug, Default)]
+pub(crate) struct Looked {
+    pub(crate) slots: HashMap<(Uuid, PartitionId), Offset>,
+    /// Where, and what.
+    pub(crate) faults: Vec<(u64, &'static str)>,
+}
+
+/// The file of a log directory as it stands.
+pub(crate) fn bytes(storage: &dyn Storage, log_dir: &Path) -> Result<Option<Vec<u8>>> {
+    small_file::read(storage, &log_dir.join(FILE_NAME), FILE_BYTES_MAX)
+}
+
+/// Reads the file of a log directory; nothing is changed.
+pub(crate) fn look(storage: &dyn Storage, log_dir: &Path) -> Result<Looked> {
+    let path = log_dir.join(FILE_NAME);
+    let mut looked = Looked::default();
+    let Some(contents) = bytes(storage, log_dir)? else {
+        looked.faults.push((0, "it is missing: what was durable is known from checkpoints alone"));
+        return Ok(looked);
+    };
+    match read_header(&contents) {
+        Some(VERSION) => {}
+        Some(found) => {
+            let (found, supported) = (i64::from(found), i64::from(VERSION));
+            return Err(Error::UnsupportedVersion { path, found, supported });
+        }
+        None => looked.faults.push((0, "its header is damaged")),
+    }
+    let mut position = SLOT_BYTES as u64;
+    for slot in contents.get(SLOT_BYTES..).unwrap_or_default().chunks(SLOT_BYTES) {
+        match read_slot(slot) {
+            Some((key, durable)) => drop(looked.slots.insert(key, durable)),
+            // One that was never written.
+            None if slot.iter().all(|&byte| byte == 0) => {}
+            None => looked.faults.push((position, "the slot there is damaged, and counts as free")),
+        }
+        position += SLOT_BYTES as u64;
+    }
+    Ok(looked)
 }
 
 impl DurableSlots {

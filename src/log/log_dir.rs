@@ -26,9 +26,9 @@ use crate::sync::{Acquire, Arc, AtomicBool, Mutex, Release, Weak};
 use crate::uuid::Uuid;
 
 const LOCK_FILE: &str = ".lock";
-const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
-const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
-const LOG_STARTS: &str = "log-start-offset-checkpoint";
+pub(super) const RECOVERY_POINTS: &str = "recovery-point-offset-checkpoint";
+pub(super) const HIGH_WATERMARKS: &str = "replication-offset-checkpoint";
+pub(super) const LOG_STARTS: &str = "log-start-offset-checkpoint";
 
 /// The settings that all partitions of a broker share.
 #[derive(Debug, Clone)]

@@ -11,7 +11,7 @@ use crate::storage::{Storage, small_file};
 use crate::sync::Mutex;
 use crate::uuid::Uuid;
 
-const FILE_NAME: &str = "meta.properties";
+pub(super) const FILE_NAME: &str = "meta.properties";
 /// The newest version that is understood.
 const VERSION: i64 = 1;
 const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -81,6 +81,12 @@ pub(crate) fn open(
     let lines: String = properties.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
     small_file::replace(storage, &path, lines.as_bytes())?;
     Ok(Meta { directory: id, cluster })
+}
+
+/// Reads a log directory's file; nothing is changed.
+pub(crate) fn read(storage: &dyn Storage, dir: &Path) -> Result<Meta> {
+    // Nothing is drawn for a directory that is not new.
+    open(storage, dir, false, None, &Mutex::new(fastrand::Rng::with_seed(0)))
 }
 
 /// The id in the file of a log directory that may be unusable; nothing is changed.

@@ -41,22 +41,28 @@ pub(crate) fn check(storage: &dyn Storage, partition_dir: &Path, topic_id: Uuid)
 
 /// Refuses another topic's directory; `false` where the file is missing or unreadable.
 fn is_checked(storage: &dyn Storage, partition_dir: &Path, topic_id: Uuid) -> Result<bool> {
+    match read(storage, partition_dir)? {
+        Some(found) if found == topic_id => Ok(true),
+        Some(found) => {
+            let reason = format!("the directory belongs to topic id {found}, not to {topic_id}");
+            Err(Error::InvalidFile { path: partition_dir.join(FILE_NAME), reason })
+        }
+        None => Ok(false),
+    }
+}
+
+/// The topic that a directory says it belongs to; `None` where its file is missing or unreadable, an error where it is of a newer
+/// version.
+pub(crate) fn read(storage: &dyn Storage, partition_dir: &Path) -> Result<Option<Uuid>> {
     let path = partition_dir.join(FILE_NAME);
     let bytes = match small_file::read(storage, &path, FILE_BYTES_MAX) {
         Ok(bytes) => bytes.unwrap_or_default(),
         Err(error) if error.is_corruption() => Vec::new(),
         Err(error) => return Err(error),
     };
-    if let Some(found) = version(&bytes).filter(|&found| found > VERSION) {
-        return Err(Error::UnsupportedVersion { path, found, supported: VERSION });
-    }
-    match parse(&bytes) {
-        Some(found) if found == topic_id => Ok(true),
-        Some(found) => {
-            let reason = format!("the directory belongs to topic id {found}, not to {topic_id}");
-            Err(Error::InvalidFile { path, reason })
-        }
-        None => Ok(false),
+    match version(&bytes) {
+        Some(found) if found > VERSION => Err(Error::UnsupportedVersion { path, found, supported: VERSION }),
+        _ => Ok(parse(&bytes)),
     }
 }
 

@@ -31,6 +31,7 @@ mod segments;
 mod sync_round;
 mod timestamp_limits;
 mod topic_compression;
+mod verify;
 mod view;
 mod writer;
 
@@ -46,4 +47,6 @@ pub(crate) use recovery::open;
 pub use recovery_mode::RecoveryMode;
 pub use report::{Cut, Lost, PartitionRecovery};
 pub use topic_compression::TopicCompression;
-pub(crate) use view::view;
+pub(crate) use verify::{Claims, Findings, Subject, verify_partition};
+pub use verify::{Finding, FindingKind, Severity};
+pub(crate) use view::{check_is_there, view};

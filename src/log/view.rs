@@ -32,7 +32,7 @@ pub(crate) fn view(storage: Arc<dyn Storage>) -> Arc<dyn Storage> {
 }
 
 /// Refuses a path without a log directory: an open would make one.
-pub(super) fn check_is_there(storage: &dyn Storage, path: &Path) -> Result<()> {
+pub(crate) fn check_is_there(storage: &dyn Storage, path: &Path) -> Result<()> {
     let missing = || Error::NoLogDir { path: path.to_path_buf() };
     match storage.stat(path) {
         Ok(entry) if entry.kind != EntryKind::Directory => {

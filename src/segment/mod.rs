@@ -14,6 +14,7 @@ mod lookup;
 
 mod by_time;
 mod damage;
+mod index_check;
 mod read;
 mod resume;
 mod survey;
@@ -22,11 +23,12 @@ mod walk;
 mod view;
 
 pub(crate) use index::IndexWriter;
+pub(crate) use index_check::IndexCheck;
 pub(crate) use log_segment::{LogSegment, SegmentEnd};
 pub(crate) use names::{SegmentFile, SegmentPaths, parse_file_name};
 pub(crate) use read::Span;
 pub(crate) use resume::Borders;
-pub(crate) use scan::DELTA_MAX;
-pub(crate) use survey::{Damage, Sound, Stretch};
+pub(crate) use scan::{DELTA_MAX, ScannedBatch};
+pub(crate) use survey::{Damage, Sound, Stretch, Surveyor};
 pub use view::{Batches, Segment, SegmentBatches};
 pub(crate) use walk::Walk;

@@ -38,15 +38,27 @@ pub(crate) struct Damage {
     pub(crate) reason: Error,
 }
 
+/// What is told of a segment as it is gone over.
+pub(crate) trait Surveyor {
+    /// A sound batch. The stretch that it belongs to is told of when it is over.
+    fn batch(&mut self, _: &ScannedBatch) -> Result<()> {
+        Ok(())
+    }
+
+    fn stretch(&mut self, stretch: Stretch) -> Result<()>;
+}
+
+impl<F: FnMut(Stretch) -> Result<()>> Surveyor for F {
+    fn stretch(&mut self, stretch: Stretch) -> Result<()> {
+        self(stretch)
+    }
+}
+
 impl LogSegment {
     /// Goes over the whole file and tells `visit` of each stretch, in order. Gives where the last sound batch ends.
     ///
     /// The segment's end must be that of its file.
-    pub(crate) fn survey(
-        &self,
-        borders: Borders,
-        visit: &mut dyn FnMut(Stretch) -> Result<()>,
-    ) -> Result<SegmentEnd> {
+    pub(crate) fn survey(&self, borders: Borders, visit: &mut dyn Surveyor) -> Result<SegmentEnd> {
         let file_end = self.end().position;
         let mut start = SegmentEnd { position: 0, offset: borders.begin };
         let mut budget = SearchBudget::of(file_end);
@@ -55,9 +67,10 @@ impl LogSegment {
             let (mut batches, mut epoch) = (0, None);
             let reason = loop {
                 match scan.next() {
-                    Ok(Some(ScannedBatch { batch, .. })) => {
+                    Ok(Some(found)) => {
                         batches += 1;
-                        epoch = batch.leader_epoch();
+                        epoch = found.batch.leader_epoch();
+                        visit.batch(&found)?;
                     }
                     Ok(None) => break None,
                     Err(error) if error.is_corruption() => break Some(error),
@@ -67,12 +80,12 @@ impl LogSegment {
             let stop = SegmentEnd { position: scan.position(), offset: scan.expected() };
             if batches > 0 {
                 let (bytes, offsets) = (start.position..stop.position, start.offset..stop.offset);
-                visit(Stretch::Sound(Sound { bytes, offsets, batches, epoch }))?;
+                visit.stretch(Stretch::Sound(Sound { bytes, offsets, batches, epoch }))?;
             }
             let Some(reason) = reason else { return Ok(stop) };
             let next = self.resume(stop, borders, &mut budget)?;
             let bytes = stop.position..next.map_or(file_end, |next| next.position);
-            visit(Stretch::Damaged(Damage { bytes, from: stop.offset, reason }))?;
+            visit.stretch(Stretch::Damaged(Damage { bytes, from: stop.offset, reason }))?;
             let Some(next) = next else { return Ok(stop) };
             start = next;
         }
@@ -145,7 +158,7 @@ mod tests {
         let (mut sound, mut damaged, mut position) = (Vec::new(), Vec::new(), 0);
         let borders = Borders { begin: Offset::from(BASE), end, durable };
         segment
-            .survey(borders, &mut |stretch| {
+            .survey(borders, &mut |stretch: Stretch| {
                 let bytes = match &stretch {
                     Stretch::Sound(sound) => &sound.bytes,
                     Stretch::Damaged(damage) => &damage.bytes,

@@ -12,6 +12,7 @@ mod new_topic;
 mod opening;
 mod partitioning;
 mod producer_ids;
+mod verifying;
 
 pub(crate) use catalog::Catalog;
 pub(crate) use create::PARTITIONS_MAX;

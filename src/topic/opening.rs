@@ -152,9 +152,9 @@ fn check_is_unused(dir: &LogDir) -> Result<()> {
 
 /// What the catalog's records say, taken together.
 #[derive(Debug, Default)]
-struct Replayed {
+pub(super) struct Replayed {
     /// The last record of each topic.
-    topics: BTreeMap<String, TopicRecord>,
+    pub(super) topics: BTreeMap<String, TopicRecord>,
     next_producer_id: i64,
     /// How many records are lost.
     lost: u64,
@@ -191,7 +191,7 @@ fn replay(log: &Log) -> Result<Replayed> {
 
 impl Replayed {
     /// Takes one record in, or says what is wrong with it.
-    fn apply(&mut self, record: &RecordView<'_>) -> Result<(), String> {
+    pub(super) fn apply(&mut self, record: &RecordView<'_>) -> Result<(), String> {
         let key = record.key().and_then(decode_key).ok_or("its key is malformed")?;
         match (key, record.value()) {
             (CatalogKey::Topic(name), _) if name::collide(&name, CATALOG_TOPIC) => {

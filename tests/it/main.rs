@@ -40,3 +40,4 @@ mod sync;
 mod time;
 mod timestamp_limits;
 mod topics;
+mod verify;

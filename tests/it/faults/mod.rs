@@ -13,3 +13,4 @@ mod sync_order;
 mod topic_changes;
 mod topic_settings;
 mod torn_tail;
+mod verify;

@@ -1,0 +1,178 @@
+//! Index files held against the log, batch by batch, as it is gone over.
+//!
+//! Each entry must name a batch that there is: the offset index its position and last offset, the time index its last offset
+//! and timestamp, which must be the largest so far. What an index leaves out is no fault: it is sparse, and may be behind.
+//! Entries are read a window at a time. Where one is wrong, what follows it is not looked at any more.
+
+use std::io;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use super::entries::{Entry, OffsetEntry, TimeEntry};
+use super::log_segment::LogSegment;
+use super::scan::ScannedBatch;
+use crate::error::{Error, Result};
+use crate::offset::Offset;
+use crate::storage::FileHandle;
+
+/// How many entries are read at a time.
+const WINDOW_ENTRIES: usize = 4096;
+
+/// What is wrong with an index file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct IndexFault {
+    pub(crate) path: PathBuf,
+    /// The byte at which the entry stands.
+    pub(crate) position: u64,
+    pub(crate) reason: String,
+}
+
+/// The two index files of a segment, as far as they have been checked; see the [module](self).
+#[derive(Debug)]
+pub(crate) struct IndexCheck<'a> {
+    segment: &'a LogSegment,
+    offsets: Cursor<'a, OffsetEntry>,
+    times: Cursor<'a, TimeEntry>,
+    /// The largest timestamp so far.
+    largest: i64,
+}
+
+/// The entries of one file, in order, up to the first that is wrong.
+#[derive(Debug)]
+struct Cursor<'a, E> {
+    file: &'a FileHandle,
+    bytes: u64,
+    next: usize,
+    window: Vec<E>,
+    window_start: usize,
+    fault: Option<String>,
+}
+
+impl LogSegment {
+    /// To hold the index files against the batches. The file of either may be missing.
+    pub(crate) fn check_indexes(&self) -> IndexCheck<'_> {
+        let (offsets, times) = (Cursor::new(&self.offset_file), Cursor::new(&self.time_file));
+        IndexCheck { segment: self, offsets, times, largest: -1 }
+    }
+}
+
+impl IndexCheck<'_> {
+    /// Checks the entries that name this batch, or one before it.
+    pub(crate) fn note(&mut self, found: &ScannedBatch) {
+        let Some(delta) = self.segment.delta_of(found.batch.last_offset()) else { return };
+        let timestamp = found.batch.max_timestamp().as_millis();
+        self.largest = self.largest.max(timestamp);
+        while let Some(entry) =
+            self.offsets.peek().filter(|entry| u64::from(entry.position) <= found.position)
+        {
+            let is_right = u64::from(entry.position) == found.position && entry.delta == delta;
+            self.offsets.pass(is_right, || format!("its entry of byte {} names no batch", entry.position));
+        }
+        while let Some(entry) = self.times.peek().filter(|entry| entry.delta <= delta) {
+            let is_right = entry.delta == delta && entry.timestamp == timestamp && timestamp == self.largest;
+            self.times.pass(is_right, || format!("its entry of the time {} names no batch", entry.timestamp));
+        }
+    }
+
+    /// Passes over the entries of what cannot be read: these bytes, and the offsets before `next`.
+    pub(crate) fn skip(&mut self, bytes: &Range<u64>, next: Offset) {
+        while self.offsets.peek().is_some_and(|entry| u64::from(entry.position) < bytes.end) {
+            self.offsets.pass(true, String::new);
+        }
+        let next = self.segment.delta_of(next).unwrap_or(u32::MAX);
+        while self.times.peek().is_some_and(|entry| entry.delta < next) {
+            self.times.pass(true, String::new);
+        }
+    }
+
+    /// What is wrong with the files, now that all of the log has been gone over up to byte `end` of its file.
+    pub(crate) fn end(mut self, end: u64) -> Vec<IndexFault> {
+        // Entries of what has been appended meanwhile: they are not for this look.
+        let is_newer = self.segment.log.bytes().is_ok_and(|bytes| bytes > end);
+        if let Some(entry) = self.offsets.rest()
+            && !(is_newer && u64::from(entry.position) >= end)
+        {
+            self.offsets.fault.get_or_insert(format!("its entry of byte {} names no batch", entry.position));
+        }
+        if let Some(entry) = self.times.rest()
+            && !is_newer
+        {
+            self.times
+                .fault
+                .get_or_insert(format!("its entry of the time {} names no batch", entry.timestamp));
+        }
+        self.offsets.faults().into_iter().chain(self.times.faults()).collect()
+    }
+}
+
+impl<'a, E: Entry> Cursor<'a, E> {
+    fn new(file: &'a FileHandle) -> Cursor<'a, E> {
+        let mut cursor = Cursor { file, bytes: 0, next: 0, window: Vec::new(), window_start: 0, fault: None };
+        match file.bytes() {
+            Ok(bytes) => cursor.bytes = bytes,
+            Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => cursor.fault = Some(unreadable(&error)),
+        }
+        cursor
+    }
+
+    /// The next entry; none after the last, or after a fault.
+    fn peek(&mut self) -> Option<E> {
+        if self.fault.is_some() {
+            return None;
+        }
+        let count = usize::try_from(self.bytes).unwrap_or(usize::MAX) / E::BYTES;
+        if self.next >= count {
+            return None;
+        }
+        if self.window.get(self.next - self.window_start).is_none() {
+            match self.read(count) {
+                Ok(window) => (self.window, self.window_start) = (window, self.next),
+                Err(error) => {
+                    self.fault = Some(unreadable(&error));
+                    return None;
+                }
+            }
+        }
+        self.window.get(self.next - self.window_start).copied()
+    }
+
+    fn read(&self, count: usize) -> Result<Vec<E>> {
+        let until = count.min(self.next + WINDOW_ENTRIES);
+        let slice = self.file.slice((self.next * E::BYTES) as u64..(until * E::BYTES) as u64)?;
+        Ok(slice.chunks_exact(E::BYTES).filter_map(E::read).collect())
+    }
+
+    fn pass(&mut self, is_right: bool, reason: impl FnOnce() -> String) {
+        if is_right {
+            self.next += 1;
+        } else {
+            self.fault = Some(reason());
+        }
+    }
+
+    /// The first entry that is left, unless all that are left are zeros: room that Kafka sets aside.
+    fn rest(&mut self) -> Option<E> {
+        let first = self.peek()?;
+        loop {
+            let entry = self.peek()?;
+            let mut bytes = Vec::with_capacity(E::BYTES);
+            entry.write(&mut bytes);
+            if bytes.iter().any(|&byte| byte != 0) {
+                return Some(first);
+            }
+            self.next += 1;
+        }
+    }
+
+    fn faults(self) -> Option<IndexFault> {
+        let is_cut = !self.bytes.is_multiple_of(E::BYTES as u64);
+        let reason = self.fault.or(is_cut.then(|| "it ends in the middle of an entry".to_owned()))?;
+        let position = (self.next * E::BYTES) as u64;
+        Some(IndexFault { path: Path::to_path_buf(self.file.path()), position, reason })
+    }
+}
+
+fn unreadable(error: &Error) -> String {
+    format!("it cannot be read: {}", crate::error::Chain(error))
+}
