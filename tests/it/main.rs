@@ -6,6 +6,8 @@ mod consumer;
 mod end_to_end;
 mod faults;
 mod kit;
+#[cfg(target_os = "linux")]
+mod soak;
 
 mod append;
 mod damaged_reads;
