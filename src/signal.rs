@@ -15,10 +15,10 @@
 
 use std::fmt;
 use std::task::{Wake, Waker};
-use std::thread::{self, Thread};
 use std::time::Duration;
 
-use crate::sync::{Acquire, Arc, ArcSwap, AtomicBool, Mutex, Relaxed, Release, SeqCst, fence};
+use crate::sync::thread::{self, Thread};
+use crate::sync::{Acquire, Arc, ArcSwap, AtomicBool, Mutex, Relaxed, Release, SeqCst, fence, thread_local};
 
 thread_local! {
     static CURRENT: Parker = Parker::new();
@@ -236,5 +236,108 @@ mod tests {
         grower.join().unwrap();
         watchers.remove(&watcher);
         assert!(!watchers.is_any.load(Relaxed));
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use crate::sync::{AtomicU64, explore};
+
+    /// Something that grows, and those who watch it.
+    #[derive(Default)]
+    struct Grown {
+        size: AtomicU64,
+        watchers: Watchers,
+    }
+
+    impl Grown {
+        fn grow(&self) {
+            self.size.store(1, Release);
+            self.watchers.tell();
+        }
+
+        fn size(&self) -> u64 {
+            self.size.load(Acquire)
+        }
+    }
+
+    fn grow_elsewhere(grown: &Arc<Grown>) -> thread::JoinHandle<()> {
+        let grown = Arc::clone(grown);
+        thread::spawn(move || grown.grow())
+    }
+
+    /// As whoever blocks does.
+    fn sleep_until(watcher: &Watcher, is_grown: impl Fn() -> bool) {
+        let parker = Parker::current();
+        loop {
+            watcher.wait(parker.waker());
+            if is_grown() {
+                return watcher.stop();
+            }
+            parker.park(None);
+        }
+    }
+
+    #[test]
+    fn who_sleeps_is_woken_by_a_growth() {
+        loom::model(|| {
+            let (grown, watcher) = (Arc::new(Grown::default()), Arc::default());
+            grown.watchers.add(&watcher);
+            let other = grow_elsewhere(&grown);
+            sleep_until(&watcher, || grown.size() > 0);
+            other.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn who_begins_to_watch_meanwhile_is_woken_or_sees_the_growth() {
+        loom::model(|| {
+            let (grown, watcher) = (Arc::new(Grown::default()), Arc::default());
+            let other = grow_elsewhere(&grown);
+            grown.watchers.add(&watcher);
+            sleep_until(&watcher, || grown.size() > 0);
+            other.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn who_watches_two_is_woken_by_each() {
+        explore(2, || {
+            let all = [Arc::new(Grown::default()), Arc::new(Grown::default())];
+            let watcher = Arc::default();
+            all.iter().for_each(|grown| grown.watchers.add(&watcher));
+            let others = all.each_ref().map(grow_elsewhere);
+            sleep_until(&watcher, || all.iter().all(|grown| grown.size() > 0));
+            others.into_iter().for_each(|other| other.join().unwrap());
+        });
+    }
+
+    /// A waker that only counts.
+    struct Counted(AtomicU64);
+
+    impl Wake for Counted {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    #[test]
+    fn the_waker_that_was_left_last_is_the_one_that_is_told() {
+        loom::model(|| {
+            let (grown, watcher) = (Arc::new(Grown::default()), Arc::default());
+            grown.watchers.add(&watcher);
+            let other = grow_elsewhere(&grown);
+            let counted = [0, 1].map(|_| Arc::new(Counted(AtomicU64::new(0))));
+            // A future that moves from one task to another.
+            let is_seen = counted.each_ref().map(|counted| {
+                watcher.wait(&Waker::from(Arc::clone(counted)));
+                grown.size() > 0
+            });
+            other.join().unwrap();
+            let told = counted.each_ref().map(|counted| counted.0.load(Relaxed));
+            assert!(is_seen[1] || told[1] == 1, "{is_seen:?}, {told:?}");
+            assert!(told[0] + told[1] <= 1, "one growth wakes once");
+        });
     }
 }

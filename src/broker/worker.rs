@@ -3,10 +3,10 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::thread::{self, JoinHandle};
 
 use crate::clock::{Clock, Timers};
 use crate::signal::Parker;
+use crate::sync::thread::{self, JoinHandle};
 use crate::sync::{Acquire, Arc, AtomicBool, Release};
 
 /// A running thread; dropping it ends and joins it.

@@ -9,13 +9,13 @@
 //! was moved as far as it waits.
 
 use std::task::Waker;
-use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use super::source::{Clock, sealed};
 use super::timers::Timers;
 use crate::offset::Timestamp;
 use crate::signal::Parker;
+use crate::sync::thread::{self, ThreadId};
 use crate::sync::{Arc, Condvar, Mutex, Weak};
 
 /// A clock that a test moves by hand; clones are the same clock.

@@ -10,6 +10,7 @@ mod delete;
 mod due;
 mod durable_slots;
 mod encode;
+mod end_offset;
 mod epochs;
 mod flush;
 mod flush_timer;

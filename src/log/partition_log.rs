@@ -13,6 +13,7 @@ use std::time::Duration;
 use super::config::TopicConfig;
 use super::due::Checkpointed;
 use super::durable_slots::DurableSlot;
+use super::end_offset::EndOffset;
 use super::flush_timer::FlushTimer;
 use super::group_commit::GroupCommit;
 use super::log_dir::LogDir;
@@ -23,9 +24,7 @@ use crate::metrics::LogCounters;
 use crate::offset::{LeaderEpoch, Offset, TopicPartition};
 use crate::segment::{IndexWriter, LogSegment};
 use crate::signal::Watchers;
-use crate::sync::{
-    Acquire, Arc, ArcSwap, AtomicBool, AtomicU64, CachePadded, Mutex, OnceLock, Release, Weak,
-};
+use crate::sync::{Acquire, Arc, ArcSwap, AtomicBool, Mutex, OnceLock, Weak};
 
 /// A partition's log; see the [module](self).
 #[derive(Debug)]
@@ -39,8 +38,8 @@ pub(crate) struct Log {
     pub(super) this: Weak<Log>,
     pub(super) segments: ArcSwap<SegmentList>,
     start: Offset,
-    end: CachePadded<AtomicU64>,
-    durable: CachePadded<AtomicU64>,
+    end: EndOffset,
+    durable: EndOffset,
     pub(super) writer: Mutex<Writer>,
     pub(super) group: GroupCommit,
     /// Segments that were rolled before they were synced; guarded against the sync round that takes them.
@@ -90,7 +89,7 @@ impl Log {
         opened: Opened,
     ) -> Arc<Log> {
         let Opened { sealed, active, index, prepared, start, durable, epoch, unsaved_bytes, slot } = opened;
-        let end = u64::from(active.end().offset);
+        let end = active.end().offset;
         let jitter = draw_jitter(&config, &mut dir.random.lock());
         let mut writer = Writer::new(Arc::clone(&active), prepared, index, epoch, dir.clock.wall(), jitter);
         writer.since_checkpoint = unsaved_bytes;
@@ -102,8 +101,8 @@ impl Log {
             this: Weak::clone(this),
             segments: ArcSwap::from_pointee(SegmentList::new(sealed, active)),
             start,
-            end: CachePadded::new(AtomicU64::new(end)),
-            durable: CachePadded::new(AtomicU64::new(durable.into())),
+            end: EndOffset::new(end),
+            durable: EndOffset::new(durable),
             writer: Mutex::new(writer),
             group: GroupCommit::default(),
             unsynced: Mutex::default(),
@@ -145,17 +144,17 @@ impl Log {
 
     /// The next offset to be assigned.
     pub(crate) fn end(&self) -> Offset {
-        Offset::try_from(self.end.load(Acquire)).unwrap_or(Offset::MAX)
+        self.end.load()
     }
 
     /// Everything below is on the device.
     pub(crate) fn durable(&self) -> Offset {
-        Offset::try_from(self.durable.load(Acquire)).unwrap_or(Offset::MAX)
+        self.durable.load()
     }
 
     /// The writer's: shows everything below `end` to readers.
     pub(super) fn publish_end(&self, end: Offset) {
-        self.end.store(end.into(), Release);
+        self.end.publish(end);
     }
 
     /// Those to be told when the end or the durable offset has moved, or the log has failed or ended.
@@ -165,7 +164,7 @@ impl Log {
 
     /// The sync round's: everything below `durable` is on the device.
     pub(super) fn publish_durable(&self, durable: Offset) {
-        self.durable.fetch_max(durable.into(), Release);
+        self.durable.raise(durable);
         self.watchers.tell();
     }
 

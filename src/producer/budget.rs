@@ -78,3 +78,58 @@ impl Budget {
         self.limit
     }
 }
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use crate::signal::Parker;
+    use crate::sync::{Arc, explore, thread};
+
+    const LIMIT: usize = 2;
+
+    fn reserve(budget: &Budget, bytes: usize) {
+        let parker = Parker::current();
+        while budget.poll_reserve(bytes, &mut Context::from_waker(parker.waker())).is_pending() {
+            parker.park(None);
+        }
+        assert!((bytes..=LIMIT).contains(&budget.used()), "never more than the limit");
+    }
+
+    #[test]
+    fn who_finds_no_room_is_woken_when_there_is_some() {
+        loom::model(|| {
+            let budget = Arc::new(Budget::new(LIMIT));
+            reserve(&budget, LIMIT);
+            let other = thread::spawn({
+                let budget = Arc::clone(&budget);
+                move || {
+                    reserve(&budget, 1);
+                    budget.release(1);
+                }
+            });
+            budget.release(LIMIT);
+            reserve(&budget, LIMIT);
+            budget.release(LIMIT);
+            other.join().unwrap();
+            assert_eq!(budget.used(), 0);
+        });
+    }
+
+    #[test]
+    fn all_who_wait_find_room_in_the_end() {
+        explore(2, || {
+            let budget = Arc::new(Budget::new(LIMIT));
+            reserve(&budget, LIMIT);
+            let others = [1, LIMIT].map(|bytes| {
+                let budget = Arc::clone(&budget);
+                thread::spawn(move || {
+                    reserve(&budget, bytes);
+                    budget.release(bytes);
+                })
+            });
+            budget.release(LIMIT);
+            others.into_iter().for_each(|other| other.join().unwrap());
+            assert_eq!(budget.used(), 0);
+        });
+    }
+}

@@ -103,3 +103,78 @@ impl<K: Keeper> Completion<K> {
         }
     }
 }
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use crate::signal::Parker;
+    use crate::sync::{AtomicUsize, explore, thread};
+
+    /// Counts what it is asked to see to.
+    #[derive(Default)]
+    struct Counted {
+        secured: AtomicUsize,
+        failed: AtomicUsize,
+    }
+
+    impl Keeper for Counted {
+        fn secure(self: &Arc<Self>, _: Offset) {
+            self.secured.fetch_add(1, Relaxed);
+        }
+
+        fn note_failure(&self, _: &Arc<Error>) {
+            self.failed.fetch_add(1, Relaxed);
+        }
+    }
+
+    fn placed() -> Result<Placed, Arc<Error>> {
+        Ok(Placed { base: Offset::ZERO, end: Offset::from(1), append_time: None })
+    }
+
+    fn complete_elsewhere(completion: &Arc<Completion<Counted>>) -> thread::JoinHandle<()> {
+        let completion = Arc::clone(completion);
+        thread::spawn(move || completion.complete(placed()))
+    }
+
+    #[test]
+    fn who_waits_for_an_outcome_is_woken() {
+        loom::model(|| {
+            let completion = Completion::new(Arc::new(Counted::default()));
+            let other = complete_elsewhere(&completion);
+            let parker = Parker::current();
+            while completion.poll_outcome(&mut Context::from_waker(parker.waker())).is_pending() {
+                parker.park(None);
+            }
+            other.join().unwrap();
+        });
+    }
+
+    #[test]
+    fn what_nobody_asks_about_is_looked_after_once() {
+        explore(2, || {
+            let completion = Completion::new(Arc::new(Counted::default()));
+            let completes = complete_elsewhere(&completion);
+            // Two deliveries of one batch.
+            let abandons = thread::spawn({
+                let completion = Arc::clone(&completion);
+                move || completion.abandon()
+            });
+            completion.abandon();
+            completes.join().unwrap();
+            abandons.join().unwrap();
+            assert_eq!(completion.accumulator.secured.load(Relaxed), 1);
+        });
+    }
+
+    #[test]
+    fn the_first_outcome_stands() {
+        loom::model(|| {
+            let completion = Completion::new(Arc::new(Counted::default()));
+            let other = complete_elsewhere(&completion);
+            completion.complete(Err(Arc::new(Error::Closed)));
+            let outcome = completion.outcome().expect("whoever completes finds an outcome").is_ok();
+            other.join().unwrap();
+            assert_eq!(completion.outcome().unwrap().is_ok(), outcome);
+        });
+    }
+}

@@ -13,7 +13,7 @@ use crate::broker::{Broker, EndsWithBroker};
 use crate::clock::{block_until, deadline_after};
 use crate::error::{Error, Result};
 use crate::record::Record;
-use crate::sync::{Arc, AtomicBool, Release};
+use crate::sync::{Acquire, Arc, AtomicBool, Release};
 
 /// Sends records. Cheap to clone, and shared by threads: clones are the same producer. From
 /// [`Broker::producer`](crate::Broker::producer).
@@ -322,7 +322,7 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if *self.is_ended.get_mut() {
+        if self.is_ended.load(Acquire) {
             return;
         }
         self.router.refuse_sends();

@@ -8,7 +8,7 @@
 
 use crossbeam::queue::ArrayQueue;
 
-use crate::sync::OnceLock;
+use crate::sync::StaticOnceLock;
 
 /// How many are kept.
 const BUFFERS: usize = 32;
@@ -30,7 +30,7 @@ pub(crate) fn give(buffer: Vec<u8>) {
 }
 
 fn kept() -> &'static ArrayQueue<Vec<u8>> {
-    static KEPT: OnceLock<ArrayQueue<Vec<u8>>> = OnceLock::new();
+    static KEPT: StaticOnceLock<ArrayQueue<Vec<u8>>> = StaticOnceLock::new();
     KEPT.get_or_init(|| ArrayQueue::new(BUFFERS))
 }
 

@@ -8,7 +8,7 @@
 use crate::sync::{Acquire, AtomicU64, AtomicUsize, OnceLock, Relaxed, Release};
 
 /// Words in the first chunk; each further chunk holds as many as all before it.
-const FIRST_CHUNK: usize = 64;
+const FIRST_CHUNK: usize = if cfg!(all(test, loom)) { 2 } else { 64 };
 /// Enough chunks for 2^32 words.
 const CHUNKS: usize = 27;
 
@@ -100,5 +100,29 @@ mod tests {
         });
         (0..10_000).for_each(|word| words.push([word, word]));
         reader.join().unwrap();
+    }
+}
+
+#[cfg(all(test, loom))]
+mod models {
+    use super::*;
+    use crate::sync::{Arc, thread};
+
+    #[test]
+    fn a_reader_never_sees_a_word_that_is_not_there_yet() {
+        loom::model(|| {
+            let words = Arc::new(GrowingWords::default());
+            let writer = thread::spawn({
+                let words = Arc::clone(&words);
+                // Each pair has a chunk of its own.
+                move || (1..=2).for_each(|word| words.push([word, word]))
+            });
+            let seen = words.len();
+            assert_eq!(seen % 2, 0, "a pair is seen whole or not at all");
+            for index in 0..seen {
+                assert_eq!(words.get(index), Some(index as u64 / 2 + 1));
+            }
+            writer.join().unwrap();
+        });
     }
 }

@@ -12,7 +12,7 @@ use std::io;
 use crossbeam::queue::ArrayQueue;
 
 use super::slice::Slice;
-use crate::sync::OnceLock;
+use crate::sync::StaticOnceLock;
 
 /// The smallest buffer.
 const POOLED_BYTES_MIN: usize = 4 << 10;
@@ -109,7 +109,7 @@ fn class_of(bytes: usize) -> Option<usize> {
 
 /// The buffers that nobody holds, by size class.
 fn free() -> &'static [ArrayQueue<Vec<u8>>; CLASSES] {
-    static FREE: OnceLock<[ArrayQueue<Vec<u8>>; CLASSES]> = OnceLock::new();
+    static FREE: StaticOnceLock<[ArrayQueue<Vec<u8>>; CLASSES]> = StaticOnceLock::new();
     FREE.get_or_init(|| {
         std::array::from_fn(|class| ArrayQueue::new((CLASS_BYTES / (POOLED_BYTES_MIN << class)).min(64)))
     })
