@@ -24,6 +24,9 @@ mod handle;
 mod router;
 mod targets;
 
+#[cfg(all(test, shuttle))]
+mod schedules;
+
 pub use acks::Acks;
 pub use builder::ProducerBuilder;
 pub use delivery::{Delivery, RecordMetadata};
