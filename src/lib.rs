@@ -33,7 +33,7 @@
 //! | to | look at |
 //! |---|---|
 //! | open, close, find out what recovery did | [`Broker`], [`BrokerBuilder`], [`BrokerConfig`], [`RecoveryMode`], [`RecoveryReport`] with its [`PartitionRecovery`]s |
-//! | see what it has done | [`Metrics`], [`TopicMetrics`] with its [`PartitionMetrics`] |
+//! | see what it has done, and what has rotted | [`Metrics`], [`ScrubReport`], [`TopicMetrics`] with its [`PartitionMetrics`] |
 //! | create, list, describe, alter, extend and delete topics | [`Admin`], [`NewTopic`], [`TopicConfig`], [`TopicCompression`], [`TopicDescription`] |
 //! | send records | [`Producer`], [`ProducerBuilder`] with [`Acks`] and [`Compression`], [`Record`]; [`Delivery`] with its [`RecordMetadata`] |
 //! | choose partitions | [`Partitioner`] with its [`PartitionChoice`]; [`HashPartitioner`], [`ConsistentPartitioner`], [`RoundRobinPartitioner`], [`StickyPartitioner`] |
@@ -140,7 +140,9 @@ mod uuid;
 struct Readme;
 
 pub use admin::{Admin, PartitionDescription, TopicDescription};
-pub use broker::{Broker, BrokerBuilder, BrokerConfig, Partition, RecoveryReport, Topic, Verification};
+pub use broker::{
+    Broker, BrokerBuilder, BrokerConfig, Partition, RecoveryReport, ScrubReport, Topic, Verification,
+};
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use consumer::{
     AutoOffsetReset, Consumer, ConsumerBuilder, ConsumerRecord, ConsumerWaker, IsolationLevel, OwnedRecord,

@@ -40,6 +40,14 @@ pub(crate) struct LogCounters {
     pub(crate) index_failures: Counter,
 }
 
+/// What scrubbing counts.
+#[derive(Debug, Default)]
+pub(crate) struct ScrubCounters {
+    pub(crate) bytes: Counter,
+    pub(crate) segments: Counter,
+    pub(crate) damage: Counter,
+}
+
 /// What a broker has done since it was opened, over all its partitions. From [`Broker::metrics`](crate::Broker::metrics).
 ///
 /// # Examples
@@ -75,8 +83,14 @@ pub struct Metrics {
     pub sync_failures: u64,
     /// Index files that could not be written; they stay in memory and are tried again.
     pub index_failures: u64,
-    /// Files and maps open now; at most `max_open_files`.
+    /// Files and maps open now; at most `max_open_files`. Scrubbing has up to three of its own, which are not counted.
     pub open_files: u64,
+    /// Bytes of sealed segments that scrubbing has checked ([`BrokerConfig::scrub_interval`](crate::BrokerConfig::scrub_interval())).
+    pub bytes_scrubbed: u64,
+    /// Sealed segments that it has checked to their ends.
+    pub segments_scrubbed: u64,
+    /// Damage that it has found, each once and a thousand at most: batches, indexes, and files that cannot be read.
+    pub damage_found: u64,
 }
 
 impl Metrics {
@@ -91,6 +105,13 @@ impl Metrics {
         self.sync_rounds += log.sync_rounds.get();
         self.sync_failures += log.sync_failures.get();
         self.index_failures += log.index_failures.get();
+    }
+
+    /// Sets what scrubbing has counted.
+    pub(crate) fn set_scrubbed(&mut self, scrubbed: &ScrubCounters) {
+        self.bytes_scrubbed = scrubbed.bytes.get();
+        self.segments_scrubbed = scrubbed.segments.get();
+        self.damage_found = scrubbed.damage.get();
     }
 }
 

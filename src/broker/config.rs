@@ -39,6 +39,10 @@ pub struct BrokerConfig {
     pub delete_topics: bool,
     /// See [`auto_create_topics`](BrokerConfig::auto_create_topics()).
     pub auto_create_topics: bool,
+    /// See [`scrub_interval`](BrokerConfig::scrub_interval()).
+    pub scrub_interval: Option<Duration>,
+    /// See [`scrub_bytes_per_second`](BrokerConfig::scrub_bytes_per_second()).
+    pub scrub_bytes_per_second: u64,
     /// See [`num_partitions`](BrokerConfig::num_partitions()).
     pub num_partitions: u32,
     /// See [`seed`](BrokerConfig::seed()).
@@ -49,6 +53,8 @@ pub struct BrokerConfig {
     pub(super) ignored: Vec<String>,
 }
 
+/// Shorter would be no pause.
+const SCRUB_INTERVAL_MIN: Duration = Duration::from_secs(1);
 /// Fewer would close files faster than they are opened.
 const OPEN_FILES_MIN: usize = 8;
 
@@ -63,6 +69,8 @@ impl Default for BrokerConfig {
             allow_offline_dirs: false,
             delete_topics: true,
             auto_create_topics: false,
+            scrub_interval: None,
+            scrub_bytes_per_second: 8 << 20,
             num_partitions: 1,
             seed: None,
             topic_defaults: TopicConfig::default(),
@@ -156,6 +164,61 @@ impl BrokerConfig {
     #[must_use]
     pub fn allow_offline_dirs(mut self, is_allowed: bool) -> BrokerConfig {
         self.allow_offline_dirs = is_allowed;
+        self
+    }
+
+    /// Reads all sealed segments in the background, with so long a pause from the end of one round to the next, and reports what the disk
+    /// has changed: in the log, in [`Broker::scrub_report`](crate::Broker::scrub_report) and in [`Metrics`](crate::Metrics). 1 s at
+    /// least; off by default. The first round begins with the broker. Without meaning for a
+    /// [read-only](crate::BrokerBuilder::read_only) one.
+    ///
+    /// It costs a thread, the [rate](BrokerConfig::scrub_bytes_per_second()) of reading, and the room that what it reads takes in the page
+    /// cache. What is in the page cache already is read from there. It reads by position, also where readers use maps, so that a disk that
+    /// cannot read is reported; a map would end the process. Nothing is mended: damage is for a backup, or for
+    /// [`RecoveryMode::Salvage`](crate::RecoveryMode::Salvage).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::io::IoSlice;
+    /// use std::time::Duration;
+    /// use streamlog::{
+    ///     Access, Broker, BrokerConfig, ManualClock, MemoryStorage, NewTopic, Record, Storage, Timestamp, TopicConfig,
+    /// };
+    ///
+    /// let (storage, clock) = (MemoryStorage::new(), ManualClock::new(Timestamp::from_millis(0)));
+    /// let week = Duration::from_secs(7 * 24 * 60 * 60);
+    /// let config = BrokerConfig::default().scrub_interval(week).scrub_bytes_per_second(1 << 20);
+    /// let builder = Broker::builder().log_dir("data").storage(storage.clone()).clock(clock.clone());
+    /// let broker = builder.config(config).open()?;
+    /// broker.admin().create_topic(NewTopic::new("orders").config(TopicConfig::default().segment_bytes(1024)))?;
+    /// let orders = broker.topic("orders")?.partition(0)?;
+    /// for _ in 0..40 {
+    ///     orders.append(&[Record::new().value("3 apples")])?;
+    /// }
+    /// clock.advance(week);
+    /// assert!(broker.scrub_report().damage.is_empty());
+    /// assert!(broker.metrics().segments_scrubbed > 0);
+    ///
+    /// // A byte of a value rots.
+    /// storage.open(orders.segments()[0].path(), Access::Write)?.write_at(70, &[IoSlice::new(b"?")])?;
+    /// clock.advance(week);
+    /// let report = broker.scrub_report();
+    /// assert_eq!(report.damage[0].unreadable_offsets(), Some(0_u32.into()..1_u32.into()));
+    /// println!("{report}");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn scrub_interval(mut self, interval: Duration) -> BrokerConfig {
+        self.scrub_interval = Some(interval);
+        self
+    }
+
+    /// How many bytes a second [scrubbing](BrokerConfig::scrub_interval()) reads on the whole, in pieces of a tenth of that, at most
+    /// 1 MiB or one batch. 8 MiB by default: about 29 GB an hour.
+    #[must_use]
+    pub fn scrub_bytes_per_second(mut self, bytes: u64) -> BrokerConfig {
+        self.scrub_bytes_per_second = bytes;
         self
     }
 
@@ -254,6 +317,14 @@ impl BrokerConfig {
         };
         if self.max_open_files < OPEN_FILES_MIN {
             return refuse("max_open_files", self.max_open_files.to_string(), "must be 8 or more");
+        }
+        if let Some(interval) = self.scrub_interval
+            && interval < SCRUB_INTERVAL_MIN
+        {
+            return refuse("scrub_interval", format!("{interval:?}"), "must be 1 s or more");
+        }
+        if self.scrub_bytes_per_second == 0 {
+            return refuse("scrub_bytes_per_second", "0".to_owned(), "must be 1 or more");
         }
         if self.checkpoint_bytes == 0 {
             return refuse("checkpoint_bytes", "0".to_owned(), "must be 1 or more");

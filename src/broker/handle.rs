@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use super::report::RecoveryReport;
+use super::report::{RecoveryReport, ScrubReport};
+use super::scrubber::Scrubber;
 use super::shared::Shared;
 use super::topic::Topic;
 use crate::error::Result;
@@ -45,7 +46,9 @@ pub struct Broker {
 
 impl Broker {
     pub(super) fn new(shared: Shared) -> Broker {
-        Broker { shared: Arc::new(shared) }
+        let shared = Arc::new(shared);
+        shared.start_scrubbing();
+        Broker { shared }
     }
 
     /// The topic of this name.
@@ -64,11 +67,20 @@ impl Broker {
         &self.shared.report
     }
 
+    /// What scrubbing has found ([`BrokerConfig::scrub_interval`](crate::BrokerConfig::scrub_interval())); nothing where it is off.
+    #[must_use]
+    pub fn scrub_report(&self) -> ScrubReport {
+        self.shared.scrubber.as_ref().map(Scrubber::report).unwrap_or_default()
+    }
+
     /// What this broker has done so far.
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         let mut metrics = self.shared.catalog.metrics();
         metrics.open_files = self.shared.dirs.first().files.open_count() as u64;
+        if let Some(scrubber) = &self.shared.scrubber {
+            metrics.set_scrubbed(&scrubber.counters);
+        }
         metrics
     }
 

@@ -203,11 +203,15 @@ impl BrokerBuilder {
     pub fn open(self) -> Result<Broker> {
         self.config.validate()?;
         let (paths, storage) = self.place()?;
-        let config = self.config;
+        let mut config = self.config;
         let clock = self.clock.unwrap_or_else(|| Arc::new(SystemClock::new()));
         let began = clock.monotonic();
         let background = Background::new(Arc::clone(&clock));
         let is_read_only = self.is_read_only;
+        if is_read_only {
+            // Whoever has the directory scrubs it, and may change its files meanwhile.
+            config.scrub_interval = None;
+        }
         let is_mapped = config.map_sealed_segments && !is_read_only;
         let dir_config = LogDirConfig {
             checkpoint_interval: config.checkpoint_interval,
@@ -251,7 +255,7 @@ impl BrokerBuilder {
             restored_topics: found.restored_topics,
             elapsed: clock.monotonic().saturating_sub(began),
         };
-        let workers = background.start(is_read_only);
+        let workers = background.start(is_read_only, config.scrub_interval.is_some());
         let workers = workers.map_err(Error::io("start the threads of", dirs.first().path()))?;
         Ok(Broker::new(Shared::new(config, dirs, catalog, report, background, workers)))
     }

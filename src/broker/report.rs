@@ -55,6 +55,28 @@ pub struct RecoveryReport {
     pub elapsed: Duration,
 }
 
+/// What scrubbing has found so far. From [`Broker::scrub_report`](crate::Broker::scrub_report).
+///
+/// Prints as a line for the whole and one for each damage.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct ScrubReport {
+    /// How often all sealed segments have been read to the end.
+    pub rounds: u64,
+    /// What is damaged, in the order of the files, as far as it was found in this round or the last: a thousand at most.
+    /// [`Error::DamagedBatch`] with the offsets that cannot be read, file and position; [`Error::InvalidFile`] for an index that does
+    /// not agree with its segment, which costs readers time alone; [`Error::Io`] for a file that the disk cannot read, whose rest
+    /// is left out.
+    pub damage: Vec<Arc<Error>>,
+}
+
+impl fmt::Display for ScrubReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rounds of scrubbing, {} places damaged", self.rounds, self.damage.len())?;
+        self.damage.iter().try_for_each(|error| write!(f, "\n{}", Chain(error)))
+    }
+}
+
 impl fmt::Display for RecoveryReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let how = if self.was_clean {

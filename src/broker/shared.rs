@@ -10,6 +10,7 @@ use std::fmt;
 use super::background::Background;
 use super::config::BrokerConfig;
 use super::report::RecoveryReport;
+use super::scrubber::Scrubber;
 use super::worker::Worker;
 use crate::error::{Chain, Error, Result};
 use crate::log::LogDirs;
@@ -33,6 +34,8 @@ pub(crate) struct Shared {
     pub(crate) catalog: Catalog,
     pub(super) report: RecoveryReport,
     pub(crate) background: Background,
+    /// None where it is off.
+    pub(super) scrubber: Option<Scrubber>,
     /// Held through a close, so that a second one waits for the first.
     workers: Mutex<Vec<Worker>>,
     /// What has to be ended before the logs are closed.
@@ -50,7 +53,11 @@ impl Shared {
         workers: Vec<Worker>,
     ) -> Shared {
         let (workers, ends, is_closed) = (Mutex::new(workers), Mutex::default(), AtomicBool::new(false));
-        Shared { config, dirs, catalog, report, background, workers, ends, is_closed }
+        let storage = dirs.first().files.storage();
+        let scrubber = config
+            .scrub_interval
+            .map(|interval| Scrubber::new(interval, config.scrub_bytes_per_second, storage));
+        Shared { config, dirs, catalog, report, background, scrubber, workers, ends, is_closed }
     }
 
     /// Refuses everything once the broker is closed.
@@ -108,6 +115,7 @@ impl Shared {
         // Then background work, so that nothing checkpoints what is being closed; then what makes or removes logs.
         workers.clear();
         self.background.end();
+        self.scrubber.iter().for_each(Scrubber::end);
         self.catalog.end_changes();
         self.dirs.end_checkpoints();
         let mut first_error = None;

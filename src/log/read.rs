@@ -4,6 +4,8 @@
 //! it returns is either the records from the asked offset on, or an error that says which cannot be read: neither a gap nor
 //! damage is ever passed over, but a read that begins behind it is none the worse for it.
 
+use std::ops::Range;
+
 use super::partition_log::Log;
 use super::segments::SegmentList;
 use crate::error::{Corruption, Error, Result};
@@ -108,14 +110,15 @@ impl Log {
     fn damaged(&self, segment: &LogSegment, error: Error) -> Error {
         let Error::Corrupt { position, offset: start, .. } = error else { return error };
         match segment.readable_behind(SegmentEnd { position, offset: start }) {
-            Ok(SegmentEnd { offset: end, .. }) => Error::DamagedBatch {
-                topic: self.name.topic().to_owned(),
-                partition: self.name.partition(),
-                offsets: start..end.max(start),
-                source: Box::new(error),
-            },
+            Ok(SegmentEnd { offset: end, .. }) => self.damaged_batch(start..end.max(start), error),
             Err(unreadable) => unreadable,
         }
+    }
+
+    /// Says which of this log's offsets cannot be read because of `source`.
+    pub(super) fn damaged_batch(&self, offsets: Range<Offset>, source: Error) -> Error {
+        let (topic, partition) = (self.name.topic().to_owned(), self.name.partition());
+        Error::DamagedBatch { topic, partition, offsets, source: Box::new(source) }
     }
 
     /// The first record at or after `time`, with its timestamp.

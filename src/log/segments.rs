@@ -26,6 +26,11 @@ impl SegmentList {
         &self.active
     }
 
+    /// All segments but the active one, oldest first.
+    pub(crate) fn sealed(&self) -> impl Iterator<Item = &Arc<LogSegment>> {
+        self.sealed.iter()
+    }
+
     /// All segments, oldest first.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Arc<LogSegment>> {
         self.sealed.iter().chain(std::iter::once(&self.active))

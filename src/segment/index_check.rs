@@ -5,7 +5,7 @@
 //! Entries are read a window at a time. Where one is wrong, what follows it is not looked at any more.
 
 use std::io;
-use std::ops::Range;
+use std::ops::{Deref, Range};
 use std::path::{Path, PathBuf};
 
 use super::entries::{Entry, OffsetEntry, TimeEntry};
@@ -29,18 +29,17 @@ pub(crate) struct IndexFault {
 
 /// The two index files of a segment, as far as they have been checked; see the [module](self).
 #[derive(Debug)]
-pub(crate) struct IndexCheck<'a> {
-    segment: &'a LogSegment,
-    offsets: Cursor<'a, OffsetEntry>,
-    times: Cursor<'a, TimeEntry>,
+pub(crate) struct IndexCheck<S> {
+    segment: S,
+    offsets: Cursor<OffsetEntry>,
+    times: Cursor<TimeEntry>,
     /// The largest timestamp so far.
     largest: i64,
 }
 
 /// The entries of one file, in order, up to the first that is wrong.
 #[derive(Debug)]
-struct Cursor<'a, E> {
-    file: &'a FileHandle,
+struct Cursor<E> {
     bytes: u64,
     next: usize,
     window: Vec<E>,
@@ -48,27 +47,28 @@ struct Cursor<'a, E> {
     fault: Option<String>,
 }
 
-impl LogSegment {
-    /// To hold the index files against the batches. The file of either may be missing.
-    pub(crate) fn check_indexes(&self) -> IndexCheck<'_> {
-        let (offsets, times) = (Cursor::new(&self.offset_file), Cursor::new(&self.time_file));
-        IndexCheck { segment: self, offsets, times, largest: -1 }
+impl<S: Deref<Target = LogSegment>> IndexCheck<S> {
+    /// To hold the index files of `segment` against its batches. The file of either may be missing.
+    pub(crate) fn new(segment: S) -> IndexCheck<S> {
+        let (offsets, times) = (Cursor::new(&segment.offset_file), Cursor::new(&segment.time_file));
+        IndexCheck { segment, offsets, times, largest: -1 }
     }
-}
 
-impl IndexCheck<'_> {
     /// Checks the entries that name this batch, or one before it.
     pub(crate) fn note(&mut self, found: &ScannedBatch) {
         let Some(delta) = self.segment.delta_of(found.batch.last_offset()) else { return };
         let timestamp = found.batch.max_timestamp().as_millis();
         self.largest = self.largest.max(timestamp);
-        while let Some(entry) =
-            self.offsets.peek().filter(|entry| u64::from(entry.position) <= found.position)
+        while let Some(entry) = self
+            .offsets
+            .peek(&self.segment.offset_file)
+            .filter(|entry| u64::from(entry.position) <= found.position)
         {
             let is_right = u64::from(entry.position) == found.position && entry.delta == delta;
             self.offsets.pass(is_right, || format!("its entry of byte {} names no batch", entry.position));
         }
-        while let Some(entry) = self.times.peek().filter(|entry| entry.delta <= delta) {
+        while let Some(entry) = self.times.peek(&self.segment.time_file).filter(|entry| entry.delta <= delta)
+        {
             let is_right = entry.delta == delta && entry.timestamp == timestamp && timestamp == self.largest;
             self.times.pass(is_right, || format!("its entry of the time {} names no batch", entry.timestamp));
         }
@@ -76,11 +76,15 @@ impl IndexCheck<'_> {
 
     /// Passes over the entries of what cannot be read: these bytes, and the offsets before `next`.
     pub(crate) fn skip(&mut self, bytes: &Range<u64>, next: Offset) {
-        while self.offsets.peek().is_some_and(|entry| u64::from(entry.position) < bytes.end) {
+        while self
+            .offsets
+            .peek(&self.segment.offset_file)
+            .is_some_and(|entry| u64::from(entry.position) < bytes.end)
+        {
             self.offsets.pass(true, String::new);
         }
         let next = self.segment.delta_of(next).unwrap_or(u32::MAX);
-        while self.times.peek().is_some_and(|entry| entry.delta < next) {
+        while self.times.peek(&self.segment.time_file).is_some_and(|entry| entry.delta < next) {
             self.times.pass(true, String::new);
         }
     }
@@ -89,25 +93,26 @@ impl IndexCheck<'_> {
     pub(crate) fn end(mut self, end: u64) -> Vec<IndexFault> {
         // Entries of what has been appended meanwhile: they are not for this look.
         let is_newer = self.segment.log.bytes().is_ok_and(|bytes| bytes > end);
-        if let Some(entry) = self.offsets.rest()
+        if let Some(entry) = self.offsets.rest(&self.segment.offset_file)
             && !(is_newer && u64::from(entry.position) >= end)
         {
             self.offsets.fault.get_or_insert(format!("its entry of byte {} names no batch", entry.position));
         }
-        if let Some(entry) = self.times.rest()
+        if let Some(entry) = self.times.rest(&self.segment.time_file)
             && !is_newer
         {
             self.times
                 .fault
                 .get_or_insert(format!("its entry of the time {} names no batch", entry.timestamp));
         }
-        self.offsets.faults().into_iter().chain(self.times.faults()).collect()
+        let offsets = self.offsets.faults(&self.segment.offset_file);
+        offsets.into_iter().chain(self.times.faults(&self.segment.time_file)).collect()
     }
 }
 
-impl<'a, E: Entry> Cursor<'a, E> {
-    fn new(file: &'a FileHandle) -> Cursor<'a, E> {
-        let mut cursor = Cursor { file, bytes: 0, next: 0, window: Vec::new(), window_start: 0, fault: None };
+impl<E: Entry> Cursor<E> {
+    fn new(file: &FileHandle) -> Cursor<E> {
+        let mut cursor = Cursor { bytes: 0, next: 0, window: Vec::new(), window_start: 0, fault: None };
         match file.bytes() {
             Ok(bytes) => cursor.bytes = bytes,
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
@@ -117,7 +122,7 @@ impl<'a, E: Entry> Cursor<'a, E> {
     }
 
     /// The next entry; none after the last, or after a fault.
-    fn peek(&mut self) -> Option<E> {
+    fn peek(&mut self, file: &FileHandle) -> Option<E> {
         if self.fault.is_some() {
             return None;
         }
@@ -126,7 +131,7 @@ impl<'a, E: Entry> Cursor<'a, E> {
             return None;
         }
         if self.window.get(self.next - self.window_start).is_none() {
-            match self.read(count) {
+            match self.read(file, count) {
                 Ok(window) => (self.window, self.window_start) = (window, self.next),
                 Err(error) => {
                     self.fault = Some(unreadable(&error));
@@ -137,9 +142,9 @@ impl<'a, E: Entry> Cursor<'a, E> {
         self.window.get(self.next - self.window_start).copied()
     }
 
-    fn read(&self, count: usize) -> Result<Vec<E>> {
+    fn read(&self, file: &FileHandle, count: usize) -> Result<Vec<E>> {
         let until = count.min(self.next + WINDOW_ENTRIES);
-        let slice = self.file.slice((self.next * E::BYTES) as u64..(until * E::BYTES) as u64)?;
+        let slice = file.slice((self.next * E::BYTES) as u64..(until * E::BYTES) as u64)?;
         Ok(slice.chunks_exact(E::BYTES).filter_map(E::read).collect())
     }
 
@@ -152,10 +157,10 @@ impl<'a, E: Entry> Cursor<'a, E> {
     }
 
     /// The first entry that is left, unless all that are left are zeros: room that Kafka sets aside.
-    fn rest(&mut self) -> Option<E> {
-        let first = self.peek()?;
+    fn rest(&mut self, file: &FileHandle) -> Option<E> {
+        let first = self.peek(file)?;
         loop {
-            let entry = self.peek()?;
+            let entry = self.peek(file)?;
             let mut bytes = Vec::with_capacity(E::BYTES);
             entry.write(&mut bytes);
             if bytes.iter().any(|&byte| byte != 0) {
@@ -165,11 +170,11 @@ impl<'a, E: Entry> Cursor<'a, E> {
         }
     }
 
-    fn faults(self) -> Option<IndexFault> {
+    fn faults(self, file: &FileHandle) -> Option<IndexFault> {
         let is_cut = !self.bytes.is_multiple_of(E::BYTES as u64);
         let reason = self.fault.or(is_cut.then(|| "it ends in the middle of an entry".to_owned()))?;
         let position = (self.next * E::BYTES) as u64;
-        Some(IndexFault { path: Path::to_path_buf(self.file.path()), position, reason })
+        Some(IndexFault { path: Path::to_path_buf(file.path()), position, reason })
     }
 }
 

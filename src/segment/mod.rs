@@ -20,6 +20,8 @@ mod resume;
 mod survey;
 mod walk;
 
+mod scrub;
+
 mod view;
 
 pub(crate) use index::IndexWriter;
@@ -29,6 +31,7 @@ pub(crate) use names::{SegmentFile, SegmentPaths, parse_file_name};
 pub(crate) use read::Span;
 pub(crate) use resume::Borders;
 pub(crate) use scan::{DELTA_MAX, ScannedBatch};
+pub(crate) use scrub::{Finding, Piece, SegmentCheck};
 pub(crate) use survey::{Damage, Sound, Stretch, Surveyor};
 pub use view::{Batches, Segment, SegmentBatches};
 pub(crate) use walk::Walk;

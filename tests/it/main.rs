@@ -36,6 +36,7 @@ mod recompression;
 mod recovery_modes;
 mod regression;
 mod roll;
+mod scrubbing;
 mod settings;
 mod skew;
 mod sync;

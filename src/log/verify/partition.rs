@@ -288,7 +288,7 @@ impl Look<'_> {
         let segment = LogSegment::open(&files, &self.path, base, file_end, Access::Read);
         let durable = end.is_none().then_some(self.durable.offset());
         let counts = self.findings.counts;
-        let index = segment.check_indexes();
+        let index = IndexCheck::new(&segment);
         let mut visit = Visit { look: self, epochs, on_record, log: &segment, index, damage: None };
         let reached = segment.survey(Borders { begin: base, end, durable }, &mut visit);
         let Visit { index, damage, .. } = visit;
@@ -380,7 +380,7 @@ struct Visit<'a, 'b, 'c, 's> {
     epochs: &'a [(LeaderEpoch, Offset)],
     on_record: &'a mut OnRecord<'c>,
     log: &'s LogSegment,
-    index: IndexCheck<'s>,
+    index: IndexCheck<&'s LogSegment>,
     /// Damage behind which nothing sound has come yet.
     damage: Option<Damage>,
 }
