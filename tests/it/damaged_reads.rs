@@ -427,12 +427,15 @@ fn a_damaged_length_never_leads_into_a_value() {
     let partition = broker.topic("t").unwrap().partition(0).unwrap();
     partition.append(&[Record::new().value("false")]).unwrap();
     let hidden = partition.read(Offset::ZERO, 1).unwrap().iter().next().unwrap().bytes().to_vec();
-    // At the offsets that would follow, each of them in turn.
+    // At the offsets that would follow, each of them in turn. The last byte is the one that ends every record without headers: so
+    // the lengths of what is hidden lead out of the value exactly to the next batch.
     let values: Vec<Vec<u8>> = (0..8_i64)
         .map(|number| {
             let copies =
                 (1..12_i64).map(|offset| [&(number + offset).to_be_bytes()[..], &hidden[8..]].concat());
-            copies.collect::<Vec<_>>().concat()
+            let mut value = copies.collect::<Vec<_>>().concat();
+            assert_eq!(value.pop(), Some(0));
+            value
         })
         .collect();
     partition.append(&[Record::new().value(&values[0])]).unwrap();
