@@ -301,12 +301,12 @@ impl Inner {
     fn settle(&self, deadline: Option<Duration>) -> Option<Result<()>> {
         let core = &self.router.core;
         let clock = &*core.background.clock;
-        self.router.drain_all();
         let targets = self.router.targets();
-        for accumulator in targets.accumulators() {
-            if let Some(newest) = accumulator.newest() {
-                block_until(clock, deadline, |context| newest.poll_outcome(context).map(drop))?;
-            }
+        // Before the open batches are closed: what others send from then on may linger, and is not waited for.
+        let newest: Vec<_> = targets.accumulators().filter_map(|accumulator| accumulator.newest()).collect();
+        self.router.drain_all();
+        for newest in newest {
+            block_until(clock, deadline, |context| newest.poll_outcome(context).map(drop))?;
         }
         if core.config.acks == Acks::All {
             targets.accumulators().for_each(|accumulator| accumulator.sync_appended());
