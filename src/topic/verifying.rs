@@ -79,7 +79,7 @@ impl Verifying<'_> {
         let mut replayed = Replayed::default();
         let Some((name, claims, path)) = self.catalog_path() else { return (Findings::default(), replayed) };
         let (topic_id, files) = (Some(Uuid::CATALOG), self.files);
-        let mut findings = match files.storage().stat(&path) {
+        let findings = match files.storage().stat(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let mut findings = Findings::default();
                 let reason = "there is no catalog of topics".to_owned();
@@ -91,7 +91,6 @@ impl Verifying<'_> {
                 verify_partition(subject, &mut |record| replayed.apply(record))
             }
         };
-        findings.is_changing = false;
         self.known.insert(path);
         (findings, replayed)
     }

@@ -45,8 +45,9 @@ pub(crate) struct Subject<'a> {
 /// Looks at everything in the partition's directory.
 pub(crate) fn verify_partition(subject: Subject<'_>, on_record: &mut OnRecord<'_>) -> Findings {
     let path = subject.claims.path.join(subject.name.to_string());
+    let findings = Findings::default();
     let mut look =
-        Look { subject, path, findings: Findings::default(), durable: Known::default(), tail: None };
+        Look { subject, path, findings, durable: Known::default(), tail: None, reached: Offset::ZERO };
     look.findings.counts.partitions = 1;
     look.run(on_record);
     look.findings
@@ -60,6 +61,8 @@ struct Look<'a> {
     durable: Known,
     /// Where what an open would cut off begins.
     tail: Option<Finding>,
+    /// How far sound batches go in the segment that is gone over.
+    reached: Offset,
 }
 
 /// How far the log is known to have been durable.
@@ -253,25 +256,29 @@ impl Look<'_> {
             self.add(Severity::Mended, FindingKind::Index, &paths.offset_index, reason);
         }
         let mut bytes = found.bytes;
-        for looks in 1.. {
-            match self.survey(found.base, bytes, end, epochs, on_record) {
-                Ok(reached) => return reached,
-                Err(error) => {
-                    let now = self.storage().stat(&paths.log).map_or(0, |entry| entry.bytes);
-                    if looks < LOOKS_MAX && now > 0 && now < bytes {
-                        // Its head room was cut off.
-                        (bytes, self.findings.is_changing) = (now, true);
-                        continue;
-                    }
-                    let upto = end.unwrap_or(self.durable.offset()).max(found.base);
-                    let kind = FindingKind::Unreadable;
-                    let finding = self.finding(Severity::Damage, kind, paths.log, reason_of(&error));
-                    self.findings.add(Finding { offsets: Some(found.base..upto), ..finding });
-                    return upto;
-                }
+        let mut looks = 1;
+        loop {
+            let before = (std::mem::take(&mut self.findings), self.tail.clone());
+            self.reached = found.base;
+            let surveyed = self.survey(found.base, bytes, end, epochs, on_record);
+            let of_segment = std::mem::replace(&mut self.findings, before.0);
+            let now = self.storage().stat(&paths.log).map_or(0, |entry| entry.bytes);
+            if surveyed.is_err() && looks < LOOKS_MAX && now > 0 && now < bytes {
+                // Its head room was cut off meanwhile: what was found of it does not count.
+                (looks, bytes, self.tail, self.findings.is_changing) = (looks + 1, now, before.1, true);
+                continue;
             }
+            self.findings.append(of_segment);
+            let error = match surveyed {
+                Ok(reached) => return reached,
+                Err(error) => error,
+            };
+            let upto = end.unwrap_or(self.durable.offset()).max(self.reached);
+            let kind = FindingKind::Unreadable;
+            let finding = self.finding(Severity::Damage, kind, paths.log, reason_of(&error));
+            self.findings.add(Finding { offsets: Some(self.reached..upto), ..finding });
+            return upto;
         }
-        expected
     }
 
     /// Goes over the first `bytes` bytes of one segment.
@@ -287,12 +294,11 @@ impl Look<'_> {
         let file_end = SegmentEnd { position: bytes, offset: Offset::MAX };
         let segment = LogSegment::open(&files, &self.path, base, file_end, Access::Read);
         let durable = end.is_none().then_some(self.durable.offset());
-        let counts = self.findings.counts;
         let index = IndexCheck::new(&segment);
         let mut visit = Visit { look: self, epochs, on_record, log: &segment, index, damage: None };
         let reached = segment.survey(Borders { begin: base, end, durable }, &mut visit);
         let Visit { index, damage, .. } = visit;
-        let reached = reached.inspect_err(|_| self.findings.counts = counts)?;
+        let reached = reached?;
         let log = &segment.paths().log;
         let upto = match (end, damage) {
             (end, Some(damage)) => {
@@ -388,6 +394,7 @@ struct Visit<'a, 'b, 'c, 's> {
 impl Surveyor for Visit<'_, '_, '_, '_> {
     fn batch(&mut self, found: &ScannedBatch) -> Result<()> {
         let offsets = found.batch.base_offset()..found.batch.next_offset();
+        self.look.reached = offsets.end;
         if let Some(damage) = self.damage.take() {
             self.index.skip(&damage.bytes, offsets.start);
             self.look.damage(self.log.log().path(), damage, offsets.start, true);

@@ -228,6 +228,43 @@ fn every_flipped_byte_is_found_or_changes_nothing_after_an_unclean_end() {
 }
 
 #[test]
+fn a_read_that_fails_costs_what_it_hides_and_nothing_is_told_twice() {
+    let disk = TestDisk::new();
+    let (broker, _) = script::open(&disk).unwrap();
+    let partition = broker.admin().create_topic(streamlog::NewTopic::new("t")).unwrap().partition(0).unwrap();
+    // More than is read at a time.
+    for _ in 0..3 {
+        partition.append(&[Record::new().value(&vec![7; 200 << 10])]).unwrap();
+    }
+    broker.close().unwrap();
+    let log = Path::new(DIR).join("t-0/00000000000000000000.log");
+    let mut bytes = disk.files()[&log].clone();
+    bytes[100] ^= 1;
+    disk.put(&log, &bytes).unwrap();
+    let (mut at, mut refused) = (0, [0; 3]);
+    loop {
+        at += 1;
+        let disk = disk.after(Crash::Kill);
+        disk.inject(Fault::io().of("t-0/00000000000000000000.log").at_call(at));
+        let found = verify(disk.clone()).unwrap();
+        told(&format!("call {at}"), || {
+            let damaged = of_kind(&found, FindingKind::DamagedBatch);
+            assert!(damaged.len() <= 1 && !found.is_sound(), "{found}");
+            for finding in of_kind(&found, FindingKind::Unreadable) {
+                let offsets = finding.offsets.clone().unwrap();
+                refused[usize::try_from(u64::from(offsets.start)).unwrap()] += 1;
+                assert_eq!(offsets.end, 3, "{found}");
+            }
+        });
+        if disk.call_count() < at {
+            break;
+        }
+    }
+    // What fails once is looked at again, and so is only told where the second look failed.
+    assert!(refused.iter().sum::<u64>() > 0, "{refused:?}");
+}
+
+#[test]
 fn a_disk_that_refuses_to_be_read_is_told_and_what_can_be_read_is_looked_at() {
     let disk = small(true);
     disk.inject(Fault::io().of("t-0/00000000000000000000.log"));
