@@ -21,6 +21,8 @@ pub(super) struct State {
     nodes: Vec<Node>,
     pub(super) faults: Vec<Fault>,
     pub(super) is_down: bool,
+    /// The number of the process that may use it.
+    pub(super) process: u64,
     /// Every call so far, and whether it was a step.
     pub(super) calls: Vec<(Call, bool)>,
     pub(super) steps: u64,
@@ -38,7 +40,7 @@ impl State {
     }
 
     fn of(nodes: Vec<Node>) -> State {
-        State { nodes, faults: Vec::new(), is_down: false, calls: Vec::new(), steps: 0 }
+        State { nodes, faults: Vec::new(), is_down: false, process: 0, calls: Vec::new(), steps: 0 }
     }
 
     /// What the next process finds.
@@ -50,6 +52,12 @@ impl State {
             Node::Directory(directory) => Node::Directory(directory.after(crash, &mut random)),
         };
         State::of(self.nodes.iter().map(survive).collect())
+    }
+
+    /// Goes on as the next process finds it.
+    pub(super) fn restart(&mut self, crash: Crash) {
+        self.nodes = self.after(crash).nodes;
+        self.process += 1;
     }
 
     /// Counts a call, and says what is wrong with it. A step is one that changes something or makes a change last.

@@ -54,6 +54,8 @@ const FILE_BYTES_MAX: u64 = 1 << 30;
 #[derive(Clone)]
 pub struct TestDisk {
     state: Arc<Mutex<State>>,
+    /// The process that this handle belongs to; see [`restart`](TestDisk::restart).
+    process: u64,
 }
 
 impl TestDisk {
@@ -64,7 +66,7 @@ impl TestDisk {
     }
 
     fn of(state: State) -> TestDisk {
-        TestDisk { state: Arc::new(Mutex::new(state)) }
+        TestDisk { state: Arc::new(Mutex::new(state)), process: 0 }
     }
 
     /// From now on, this goes wrong as well. Where several faults hit a call, the one that was injected first counts.
@@ -114,6 +116,33 @@ impl TestDisk {
         TestDisk::of(self.state().after(crash))
     }
 
+    /// Ends the process, and gives the disk to the next one: the same disk, with the calls and the faults that it had. Whatever still
+    /// holds the old handle, a clone of it or a file gets `EIO` from each call from now on, as the dead do nothing more.
+    ///
+    /// For a piece of code that is run by [`EveryCrash`](crate::testing::EveryCrash) and has crashes of its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::path::Path;
+    /// use streamlog::testing::{Crash, TestDisk};
+    /// use streamlog::{Access, Storage};
+    ///
+    /// let (disk, sums) = (TestDisk::new(), Path::new("sums"));
+    /// disk.open(sums, Access::Create)?;
+    /// let next = disk.restart(Crash::PowerCut);
+    /// assert!(disk.stat(sums).is_err() && next.stat(sums).is_err());
+    /// next.open(sums, Access::Create)?;
+    /// assert_eq!(next.step_count(), 2);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[must_use]
+    pub fn restart(&self, crash: Crash) -> TestDisk {
+        let mut state = self.state();
+        state.restart(crash);
+        TestDisk { state: Arc::clone(&self.state), process: state.process }
+    }
+
     /// Every file with its contents, as a process sees them. No call, and not counted.
     #[must_use]
     pub fn files(&self) -> BTreeMap<PathBuf, Vec<u8>> {
@@ -147,6 +176,12 @@ impl TestDisk {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The state, for a call of this process; an error once it is over.
+    fn living(&self) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.state();
+        if state.process == self.process { Ok(state) } else { Err(no_answer()) }
+    }
 }
 
 impl Default for TestDisk {
@@ -168,7 +203,7 @@ impl fmt::Debug for TestDisk {
 
 impl Storage for TestDisk {
     fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn StorageFile>> {
-        let mut state = self.state();
+        let mut state = self.living()?;
         let found = state.find(path);
         let node = if access == Access::Create {
             let parent = state.parent(path);
@@ -188,14 +223,14 @@ impl Storage for TestDisk {
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.living()?;
         let is_new = state.find(path).is_err();
         state.pass(Call::CreateDir(path.to_path_buf()), is_new)?;
         state.create_dir(path)
     }
 
     fn list(&self, directory: &Path) -> io::Result<Vec<Entry>> {
-        let mut state = self.state();
+        let mut state = self.living()?;
         state.pass(Call::List(directory.to_path_buf()), false)?;
         let node = state.find(directory)?;
         let seen = state.directory(node)?.seen.clone();
@@ -203,14 +238,14 @@ impl Storage for TestDisk {
     }
 
     fn stat(&self, path: &Path) -> io::Result<Entry> {
-        let mut state = self.state();
+        let mut state = self.living()?;
         state.pass(Call::Stat(path.to_path_buf()), false)?;
         let node = state.find(path)?;
         Ok(state.describe(path.file_name().unwrap_or(path.as_os_str()), node))
     }
 
     fn rename(&self, source: &Path, target: &Path) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.living()?;
         let can = state.can_rename(source, target);
         let is_step = matches!(can, Ok(true));
         state.pass(Call::Rename(source.to_path_buf(), target.to_path_buf()), is_step)?;
@@ -218,13 +253,13 @@ impl Storage for TestDisk {
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.living()?;
         let found = state.find(path).and_then(|node| state.file(node).map(drop));
         self.unlink(state, path, found)
     }
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.living()?;
         let found = state.find(path).and_then(|node| match state.directory(node)?.seen.is_empty() {
             true => Ok(()),
             false => Err(io::ErrorKind::DirectoryNotEmpty.into()),
@@ -233,7 +268,7 @@ impl Storage for TestDisk {
     }
 
     fn sync_dir(&self, directory: &Path) -> io::Result<()> {
-        let mut state = self.state();
+        let mut state = self.living()?;
         let found = state.find(directory);
         let verdict = state.ask(Call::SyncDir(directory.to_path_buf()), found.is_ok());
         match verdict {
@@ -244,7 +279,7 @@ impl Storage for TestDisk {
     }
 
     fn lock(&self, path: &Path) -> io::Result<StorageLock> {
-        let mut state = self.state();
+        let mut state = self.living()?;
         let found = state.find(path);
         state.pass(Call::Lock(path.to_path_buf()), found.is_err())?;
         let node = match found {
@@ -282,7 +317,9 @@ struct Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        if let Ok(file) = self.disk.state().file(self.node) {
+        if let Ok(mut state) = self.disk.living()
+            && let Ok(file) = state.file(self.node)
+        {
             file.is_locked = false;
         }
     }
@@ -302,7 +339,7 @@ impl OpenFile {
         if matches!(self.access, Access::Read | Access::Map) {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        let mut state = self.disk.state();
+        let mut state = self.disk.living()?;
         let Some(kind) = state.ask(call, true) else { return state.change(self.node, change) };
         if let FileChange::Write(position, mut bytes) = change {
             bytes.truncate(kind.written(bytes.len()));
@@ -324,7 +361,7 @@ impl StorageFile for OpenFile {
 
     fn slice(&self, range: Range<u64>) -> io::Result<Slice> {
         check(&range)?;
-        let mut state = self.disk.state();
+        let mut state = self.disk.living()?;
         let kind = state.ask(Call::Read(self.path.clone(), range.clone()), false);
         if let Some(error) = kind.and_then(Kind::error) {
             return Err(error);
@@ -345,7 +382,7 @@ impl StorageFile for OpenFile {
     }
 
     fn bytes(&self) -> io::Result<u64> {
-        let mut state = self.disk.state();
+        let mut state = self.disk.living()?;
         state.pass(Call::Measure(self.path.clone()), false)?;
         Ok(state.file(self.node)?.seen.len() as u64)
     }
@@ -369,7 +406,7 @@ impl StorageFile for OpenFile {
         if self.access == Access::Map {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        let mut state = self.disk.state();
+        let mut state = self.disk.living()?;
         let kind = state.ask(Call::Sync(self.path.clone()), true);
         let file = state.file(self.node)?;
         match kind {
@@ -691,6 +728,29 @@ mod tests {
         for refusal in [file.set_bytes(1 << 40), file.allocate(0..1 << 40), file.zero(1 << 40..1 << 41)] {
             assert_eq!(refusal.unwrap_err().kind(), ErrorKind::StorageFull);
         }
+    }
+
+    #[test]
+    fn a_process_that_is_over_does_nothing_more() {
+        let (disk, file) = begin();
+        let old = disk.lock(Path::new("d/lock")).unwrap();
+        write(&*file, 0, b"new").unwrap();
+        disk.inject(Fault::full().of("file").at_step(4));
+        let next = disk.restart(Crash::Kill);
+        assert!(
+            write(&*file, 0, b"???").is_err()
+                && file.sync_data().is_err()
+                && disk.clone().list(path()).is_err()
+        );
+        let lock = next.lock(Path::new("d/lock")).unwrap();
+        drop((old, file, disk));
+        assert_eq!(next.lock(Path::new("d/lock")).unwrap_err().kind(), ErrorKind::WouldBlock);
+        drop(lock);
+        assert_eq!((left(&next, Crash::Kill), next.step_count()), (b"new".into(), 2));
+        let file = next.open(path(), Access::Write).unwrap();
+        file.sync_data().unwrap();
+        assert!(write(&*file, 0, b"New").is_err(), "the faults stay");
+        assert_eq!(left(&next.restart(Crash::PowerCut), Crash::PowerCut), b"new");
     }
 
     #[test]
