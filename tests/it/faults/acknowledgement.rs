@@ -50,10 +50,6 @@ impl Ledger {
         self.topics.get_mut(name).unwrap().is_created = true;
     }
 
-    pub(super) fn is_created(&self, name: &str) -> bool {
-        self.topics.get(name).is_some_and(|topic| topic.is_created)
-    }
-
     /// The values to append next.
     pub(super) fn appending(&mut self, partition: &Partition, count: usize, bytes: usize) -> Vec<Vec<u8>> {
         let life = self.life;

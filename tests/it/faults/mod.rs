@@ -5,6 +5,7 @@ mod damage;
 mod failing_disk;
 mod killed_process;
 mod killed_under_load;
+mod life;
 mod power_cut;
 mod read_only;
 mod script;

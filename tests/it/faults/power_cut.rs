@@ -1,38 +1,18 @@
 //! The process dies, or the power goes, at every single step of a broker's life, and of its recovery.
+//!
+//! `cargo test` does a part of it, at every so many-th step. All of it:
+//!
+//! ```text
+//! cargo test --release --test it faults::power_cut -- --ignored --nocapture --test-threads 1
+//! ```
 
+use std::collections::HashSet;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
-use streamlog::testing::{Crash, Fault, TestDisk};
 
-use super::acknowledgement::{Kept, Ledger};
-use super::script::{self, LIFE, live};
+use streamlog::testing::{Crash, EveryCrash, TestDisk};
 
-/// The ways in which the disk is left, with what must be there then.
-fn ways(step: u64) -> [(Crash, Kept); 4] {
-    [
-        (Crash::Kill, Kept::Appended),
-        (Crash::PowerCut, Kept::Durable),
-        (Crash::Torn { seed: step }, Kept::Durable),
-        (Crash::Reordered { seed: step }, Kept::Durable),
-    ]
-}
-
-/// Lives until the change with number `step`, where the disk goes down.
-fn die_at(step: u64) -> (TestDisk, Ledger) {
-    let (disk, mut ledger) = (TestDisk::new(), Ledger::default());
-    disk.inject(Fault::power_cut().at_step(step));
-    let lived = live(&disk, LIFE, &mut ledger);
-    assert!(disk.is_down() || lived.is_ok(), "{:?}", lived.err());
-    (disk, ledger)
-}
-
-/// The number of changes that the whole life makes.
-fn life_steps() -> u64 {
-    let disk = TestDisk::new();
-    let broker = live(&disk, LIFE, &mut Ledger::default()).unwrap();
-    drop(broker);
-    disk.step_count()
-}
+use super::life::{self, Kept, LIFE, Ledger};
 
 /// Runs `check`, and says where it was when it fails.
 pub(super) fn told<T>(place: &str, check: impl FnOnce() -> T) -> T {
@@ -42,63 +22,75 @@ pub(super) fn told<T>(place: &str, check: impl FnOnce() -> T) -> T {
     })
 }
 
-/// Opens what survived, checks it, and goes on with it: appends, a sync, a clean close, another opening.
-fn check_survivor(disk: &TestDisk, mut ledger: Ledger, kept: Kept) {
-    let (broker, clock) = script::open(disk).unwrap();
-    assert_eq!(broker.recovery_report().partitions.iter().filter(|one| one.offline.is_some()).count(), 0);
-    let device = disk.after(Crash::PowerCut).files();
-    let cuts = broker.recovery_report().partitions.iter().filter_map(|one| one.cut.as_ref());
-    let kept_aside: Vec<_> = cuts.flat_map(|cut| &cut.quarantine).collect();
-    // An earlier recovery that was ended before it cut anything may have left a copy that nobody needs any more.
-    let is_log =
-        |path: &PathBuf| path.extension().is_some_and(|part| part == "log") || kept_aside.contains(&path);
-    for (path, bytes) in disk.files().into_iter().filter(|(path, _)| is_log(path)) {
-        // A log ends where only zeros follow, so how many do does not matter.
-        let data =
-            |bytes: &[u8]| bytes.iter().rposition(|&byte| byte != 0).map(|last| bytes[..=last].to_vec());
-        let is_same = device.get(&path).is_some_and(|device| data(device) == data(&bytes));
-        assert!(is_same, "{} is not on the device", path.display());
-    }
-    let strays = &broker.recovery_report().unknown_directories;
-    assert!(strays.is_empty(), "{strays:?} came before the record of their topic");
-    for one in &broker.recovery_report().partitions {
-        let is_told = ledger.is_created(one.partition.topic());
-        assert!(!is_told || one.mended_files.is_empty(), "{:?} of a created topic", one.mended_files);
-    }
-    ledger.check(&broker, kept);
+/// Crashes at each of these steps of the life; gives how many crashes there were.
+fn crash(every: &EveryCrash) -> u64 {
+    let mut acknowledged = 0;
+    let points = every.run(
+        |disk, ledger| life::live(disk, LIFE, ledger),
+        |disk, ledger: &Ledger, point| {
+            acknowledged += ledger.acknowledged;
+            life::check(disk, ledger.clone(), Kept::after(point.crash));
+            Ok(())
+        },
+    );
+    let points = points.unwrap();
+    eprintln!(
+        "{points} crashes, after which {acknowledged} acknowledged records were looked for: 0 lost, 0 torn ones served, \
+         0 starts refused"
+    );
+    points
+}
 
-    // An open that cut something began a new epoch, durably: what is told as durable now stays, whatever happens.
-    let mut again = ledger.clone();
-    let (after, _) = script::open(&disk.after(Crash::PowerCut)).unwrap();
-    again.check(&after, Kept::Durable);
-    drop(after);
+/// Crashes at each of these steps of the life, and then again at every so many-th step of the recovery from that.
+fn crash_twice(every: &EveryCrash, stride: u64) -> u64 {
+    let (mut points, mut acknowledged) = (0, 0);
+    let mut distinct = HashSet::new();
+    let firsts = every.run(
+        |disk, ledger| life::live(disk, LIFE, ledger),
+        |disk, ledger: &Ledger, first| {
+            distinct.clear();
+            points += EveryCrash::new().begin_with(disk).stride(stride).run(
+                |disk, (): &mut ()| {
+                    let _opened = life::open(disk)?;
+                    // It ends here, so that its close does not count as a part of the recovery.
+                    let _ = disk.restart(Crash::Kill);
+                    Ok(())
+                },
+                |disk, (), second| {
+                    // A page cache that survived the first crash may still go with the power.
+                    let is_kept = first.crash.keeps_page_cache() && second.crash.keeps_page_cache();
+                    let kept = if is_kept { Kept::Readable } else { Kept::Durable };
+                    acknowledged += ledger.acknowledged;
+                    if distinct.insert((is_kept, fingerprint(disk))) {
+                        life::check(disk, ledger.clone(), kept);
+                    }
+                    Ok(())
+                },
+            )?;
+            Ok(())
+        },
+    );
+    let firsts = firsts.unwrap();
+    eprintln!(
+        "{points} crashes in the recoveries from {firsts} crashes, after which {acknowledged} acknowledged records were looked \
+         for: 0 lost, 0 torn ones served, 0 starts refused"
+    );
+    points
+}
 
-    ledger.creating("new", 1);
-    broker.admin().create_topic(script::topic("new", 1)).unwrap();
-    ledger.created("new");
-    for name in broker.admin().list_topics().unwrap() {
-        for partition in broker.topic(&name).unwrap().partitions() {
-            let partition = partition.unwrap();
-            script::append(&partition, &mut ledger, 2, 400).unwrap();
-            script::append(&partition, &mut ledger, 1, 1200).unwrap();
-            script::sync(&partition, &mut ledger).unwrap();
-        }
-    }
-    clock.advance(std::time::Duration::from_secs(60));
-    let mut again = ledger.clone();
-    again.check(&script::open(&disk.after(Crash::PowerCut)).unwrap().0, Kept::Durable);
-
-    broker.close().unwrap();
-    drop(broker);
-    let (broker, _) = script::open(disk).unwrap();
-    assert!(broker.recovery_report().was_clean);
-    ledger.check(&broker, Kept::Appended);
+/// What tells one disk from another: two that have the same here are taken for one, and checked once.
+fn fingerprint(disk: &TestDisk) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (disk.files(), disk.after(Crash::PowerCut).files()).hash(&mut hasher);
+    hasher.finish()
 }
 
 #[test]
 fn a_clean_close_leaves_everything_on_the_device() {
     let disk = TestDisk::new();
-    live(&disk, LIFE, &mut Ledger::default()).unwrap().close().unwrap();
+    life::live(&disk, LIFE, &mut Ledger::default()).unwrap();
+    let disk = disk.restart(Crash::Kill);
+    life::open(&disk).unwrap().0.close().unwrap();
     let mut device = disk.after(Crash::PowerCut).files();
     for (path, bytes) in disk.files() {
         // The slots are the only file that is never synced.
@@ -109,47 +101,23 @@ fn a_clean_close_leaves_everything_on_the_device() {
 
 #[test]
 fn every_acknowledged_record_survives_a_crash_at_any_step() {
-    let steps = life_steps();
-    for step in 1..=steps {
-        let (disk, ledger) = die_at(step);
-        for (after, kept) in ways(step) {
-            told(&format!("step {step} of {steps}, {after:?}"), || {
-                check_survivor(&disk.after(after), ledger.clone(), kept);
-            });
-        }
-    }
-    eprintln!("{steps} steps, {} crashes", 4 * steps);
+    assert!(crash(&EveryCrash::new().stride(4)) > 500);
 }
 
 #[test]
 fn a_crash_during_the_recovery_loses_nothing_more() {
-    let steps = life_steps();
-    let mut crashes = 0;
-    for step in (1..=steps).step_by(5) {
-        let (disk, ledger) = die_at(step);
-        for (first, kept) in ways(step) {
-            let survivor = disk.after(first);
-            let counted = recovery_steps(&survivor);
-            let at = fastrand::Rng::with_seed(step).u64(1..=counted);
-            let dying = survivor.after(Crash::Kill);
-            dying.inject(Fault::power_cut().at_step(at));
-            drop(script::open(&dying));
-            for (second, _) in ways(step + at).into_iter().filter(|(way, _)| *way != Crash::PowerCut) {
-                // A page cache that survived the first crash may still go with the power.
-                let kept = if second == Crash::Kill { kept } else { Kept::Durable };
-                told(&format!("step {step}, {first:?}, then step {at} of {counted}, {second:?}"), || {
-                    check_survivor(&dying.after(second), ledger.clone(), kept);
-                });
-                crashes += 1;
-            }
-        }
-    }
-    eprintln!("{crashes} crashes during a recovery");
+    assert!(crash_twice(&EveryCrash::new().stride(41), 7) > 500);
 }
 
-/// The number of changes that opening this disk makes, and one at least.
-fn recovery_steps(disk: &TestDisk) -> u64 {
-    let disk = disk.after(Crash::Kill);
-    drop(script::open(&disk).unwrap());
-    disk.step_count().max(1)
+#[test]
+#[ignore = "takes minutes, in release mode: the whole of what the others do in part"]
+fn every_step_of_the_life_is_crashed_at() {
+    crash(&EveryCrash::new().seeds(4));
+}
+
+#[test]
+#[ignore = "takes an hour, in release mode; with STREAMLOG_TEST_STRIDE=3 it takes a third"]
+fn every_step_of_every_recovery_is_crashed_at() {
+    let stride = std::env::var("STREAMLOG_TEST_STRIDE").map_or(1, |stride| stride.parse().unwrap());
+    crash_twice(&EveryCrash::new().stride(stride), 1);
 }

@@ -1,0 +1,11 @@
+//! One life of a broker that uses everything there is, the book of what it was promised on the way, and whether that is kept.
+
+mod ledger;
+mod live;
+mod steps;
+mod survivor;
+
+pub(crate) use ledger::{Kept, Ledger};
+pub(crate) use live::{live, open};
+pub(crate) use steps::LIFE;
+pub(crate) use survivor::check;
