@@ -9,8 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use streamlog::{
-    Access, Broker, Clock, Entry, Error, ManualClock, MemoryStorage, NewTopic, Offset, Record, Slice,
-    Storage, StorageFile, StorageLock, Timestamp, TopicConfig,
+    Access, Broker, Clock, Entry, Error, ManualClock, MemoryStorage, NewTopic, Offset, Record, RecoveryMode,
+    Slice, Storage, StorageFile, StorageLock, Timestamp, TopicConfig,
 };
 
 use crate::kit::{Place, START, values};
@@ -335,6 +335,22 @@ fn a_log_start_behind_the_end_hides_nothing_that_is_appended_then() {
     for place in [place, killed] {
         assert_eq!(values(&place.resume().1), ["new"]);
     }
+}
+
+/// A salvage marked every offset up to a stray segment of a large number as lost, in more files than there is room for.
+#[test]
+fn a_salvage_does_not_fill_a_gap_that_cannot_be() {
+    let place = Place::disk();
+    let (broker, partition) = place.begin(TopicConfig::default());
+    partition.append(&[Record::new().value("v")]).unwrap();
+    let stray = partition.segments().remove(0).path().with_file_name("04611686018427387904.log");
+    drop((broker, partition));
+    std::fs::write(&stray, "?").unwrap();
+    let broker = place.builder().recovery(RecoveryMode::Salvage).open().unwrap();
+    let Err(Error::PartitionOffline { source, .. }) = broker.topic("t").unwrap().partition(0) else {
+        panic!()
+    };
+    assert!(matches!(&*source, Error::Damaged { from, .. } if *from == 1), "{source}");
 }
 
 /// A batch under a right checksum that claimed the offsets of those behind it was read, and they were passed over.

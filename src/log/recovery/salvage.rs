@@ -28,6 +28,9 @@ use crate::sync::Arc;
 const TEMPORARY_SUFFIX: &str = ".salvage";
 /// How much is copied at a time.
 const CHUNK_BYTES: u64 = 1 << 20;
+/// How many offsets are marked as lost in one place, at most: a gap that is larger comes of a name or a number that is wrong, and to mark
+/// it would take millions of files.
+const GAP_OFFSETS_MAX: u64 = 1 << 40;
 /// How many damaged places of one segment are told apart.
 const DAMAGES_MAX: usize = 10_000;
 
@@ -157,6 +160,13 @@ impl Partition<'_> {
         report: &mut PartitionRecovery,
     ) -> Result<()> {
         let storage = self.dir.storage();
+        for part in &parts {
+            if let Part::Lost { offsets, .. } = part
+                && offsets.end.delta_from(offsets.start).is_some_and(|count| count > GAP_OFFSETS_MAX)
+            {
+                return Err(self.damaged(offsets.start, offsets.end, None));
+            }
+        }
         let mut new = NewSegments::begin(storage, self.path, base)?;
         for part in parts {
             match part {
