@@ -20,7 +20,7 @@ pub(super) struct Sender {
 /// The value of a record: who sent it, as which one, and what follows from that.
 pub(super) fn value(sender: usize, number: u64, count: usize) -> Vec<u8> {
     let text = format!("{sender} {number} {count} ");
-    let filler = (text.len()..count).map(|at| (at as u64 * 31 + number * 7 + sender as u64).to_le_bytes()[0]);
+    let filler = (text.len()..count).map(|at| (at as u64 * 31 + number * 7 + sender as u64).to_be_bytes()[7]);
     let mut value = text.clone().into_bytes();
     // Half of it repeats itself, so that it can be compressed.
     value.extend(filler.map(|byte| if byte < 128 { b'-' } else { byte }));
