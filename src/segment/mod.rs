@@ -13,6 +13,7 @@ mod log_segment;
 mod lookup;
 
 mod by_time;
+mod copy;
 mod damage;
 mod index_check;
 mod read;

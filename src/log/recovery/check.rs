@@ -38,6 +38,16 @@ impl Partition<'_> {
         }
     }
 
+    /// As [`check_from`](Self::check_from); a bad batch is read once more before it is believed to be bad, as a read may err.
+    pub(super) fn check_twice_from(&self, point: Offset, report: &mut PartitionRecovery) -> Result<Checked> {
+        let checked = self.check_from(point, report)?;
+        if checked.stop.is_none() {
+            return Ok(checked);
+        }
+        let again = self.check_from(point, &mut PartitionRecovery::new(self.name.clone()))?;
+        Ok(if again.end > checked.end || again.stop.is_none() { again } else { checked })
+    }
+
     /// Walks over the batches from `point` on, to the end or the first bad one. Changes nothing.
     pub(super) fn check_from(&self, point: Offset, report: &mut PartitionRecovery) -> Result<Checked> {
         let first = self.found.partition_point(|found| found.base <= point).saturating_sub(1);

@@ -103,7 +103,7 @@ impl Partition<'_> {
         if self.found.is_empty() {
             return self.begin_anew(known);
         }
-        let mut checked = self.check_from(recovery_point.unwrap_or(Offset::ZERO), report)?;
+        let mut checked = self.check_twice_from(recovery_point.unwrap_or(Offset::ZERO), report)?;
         let mut durable = known;
         if let Some(point) = recovery_point
             && point > checked.end
@@ -114,7 +114,7 @@ impl Partition<'_> {
                 return Err(self.damaged(checked.end, point, None));
             }
             report.ignored_recovery_point = Some(point);
-            checked = self.check_from(Offset::ZERO, report)?;
+            checked = self.check_twice_from(Offset::ZERO, report)?;
             durable = self.slot_offset.unwrap_or(Offset::ZERO);
         }
         if checked.end < durable {

@@ -12,9 +12,6 @@ use crate::segment::{LogSegment, SegmentPaths};
 use crate::storage::{Access, Storage};
 use crate::sync::Arc;
 
-/// How much is written again at a time.
-const REWRITE_BYTES: u64 = 1 << 20;
-
 impl Partition<'_> {
     /// Puts everything behind the last good batch into quarantine.
     pub(super) fn cut(&self, checked: &Checked, stop: Stop) -> Result<Cut> {
@@ -89,14 +86,8 @@ impl Partition<'_> {
 
 /// Writes what the segment holds from byte `start` on again, in place, so that the next sync really writes it.
 fn rewrite(segment: &LogSegment, start: u64) -> Result<()> {
-    let end = segment.end().position;
-    let mut position = start;
-    while position < end {
-        let chunk = segment.log().slice(position..end.min(position + REWRITE_BYTES))?;
-        segment.log().write_at(position, &[std::io::IoSlice::new(&chunk)])?;
-        position += chunk.len() as u64;
-    }
-    Ok(())
+    let bytes = start..segment.end().position;
+    segment.copy_sound(bytes, segment.base(), &mut |position, parts| segment.log().write_at(position, parts))
 }
 
 /// Syncs a file, whoever wrote to it.

@@ -26,8 +26,6 @@ use crate::sync::Arc;
 
 /// The suffix of a segment that is being written anew.
 const TEMPORARY_SUFFIX: &str = ".salvage";
-/// How much is copied at a time.
-const CHUNK_BYTES: u64 = 1 << 20;
 /// How many offsets are marked as lost in one place, at most: a gap that is larger comes of a name or a number that is wrong, and to mark
 /// it would take millions of files.
 const GAP_OFFSETS_MAX: u64 = 1 << 40;
@@ -224,12 +222,7 @@ impl<'a> NewSegments<'a> {
 
     /// Copies sound batches.
     fn copy(&mut self, old: &LogSegment, sound: &Sound) -> Result<()> {
-        let mut from = sound.bytes.start;
-        while from < sound.bytes.end {
-            let chunk = old.log().slice(from..sound.bytes.end.min(from + CHUNK_BYTES))?;
-            self.write(&chunk)?;
-            from += chunk.len() as u64;
-        }
+        old.copy_sound(sound.bytes.clone(), sound.offsets.start, &mut |_, parts| self.write(parts))?;
         self.epoch = sound.epoch;
         Ok(())
     }
@@ -246,20 +239,20 @@ impl<'a> NewSegments<'a> {
             }
             let last = self.base.saturating_add(DELTA_MAX);
             let end = from.saturating_add(LOST_OFFSETS_MAX).min(last.next()).min(offsets.end);
-            self.write(&lost(&(from..end), self.epoch))?;
+            self.write(&[IoSlice::new(&lost(&(from..end), self.epoch))])?;
             from = end;
         }
         Ok(())
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<()> {
-        let written = self.file.write_at(self.position, &[IoSlice::new(bytes)]);
+    fn write(&mut self, parts: &[IoSlice<'_>]) -> Result<()> {
+        let written = self.file.write_at(self.position, parts);
         if let Err(error) = written {
             // Gives a full disk its space back.
             let _ = self.storage.remove_file(&self.temporary);
             return Err(Error::io("write", &self.temporary)(error));
         }
-        self.position += bytes.len() as u64;
+        self.position += parts.iter().map(|part| part.len() as u64).sum::<u64>();
         Ok(())
     }
 

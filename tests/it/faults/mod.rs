@@ -2,6 +2,7 @@
 
 mod acknowledgement;
 mod damage;
+mod every_fault;
 mod failing_disk;
 mod killed_process;
 mod killed_under_load;

@@ -36,7 +36,7 @@ pub(crate) fn config() -> TopicConfig {
 /// Lives the steps, with a book of what is promised. Ends at the first error, or with the broker open, which closes it.
 pub(crate) fn live(disk: &TestDisk, steps: &[Step], ledger: &mut Ledger) -> Outcome {
     let (broker, clock) = open(disk)?;
-    let mut life = Life { disk: disk.clone(), broker, clock, ledger };
+    let mut life = Life { disk: disk.clone(), broker, clock, ledger, has_faults: false };
     for &step in steps {
         life.make(step)?;
         life.ledger.look(&life.broker);
@@ -51,6 +51,8 @@ pub(super) struct Life<'a> {
     pub(super) broker: Broker,
     pub(super) clock: ManualClock,
     pub(super) ledger: &'a mut Ledger,
+    /// Whether calls of the disk may fail, and the process lives on.
+    pub(super) has_faults: bool,
 }
 
 impl Life<'_> {
@@ -105,8 +107,10 @@ impl Life<'_> {
                 self.broker.close()?;
                 self.ledger.closed();
                 (self.broker, self.clock) = open(&self.disk)?;
-                assert!(self.broker.recovery_report().was_clean);
-                self.check(Kept::Readable);
+                if !self.has_faults {
+                    assert!(self.broker.recovery_report().was_clean);
+                    self.check(Kept::Readable);
+                }
             }
             Step::End(crash) => {
                 self.disk = self.disk.restart(crash);
@@ -146,7 +150,7 @@ impl Life<'_> {
                 for (end, value) in (end + 1 - values.len()..).zip(values) {
                     let delivery = send(value)?;
                     // With no linger and nobody else, what was sent is where an append would have put it, if it did not fail.
-                    if !self.disk.is_down() {
+                    if !self.disk.is_down() && !self.has_faults {
                         self.ledger.readable(name, partition, end);
                     }
                     delivery.wait()?;

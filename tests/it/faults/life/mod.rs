@@ -2,10 +2,12 @@
 
 mod ledger;
 mod live;
+mod outlived;
 mod steps;
 mod survivor;
 
 pub(crate) use ledger::{Kept, Ledger};
 pub(crate) use live::{live, open};
+pub(crate) use outlived::{check_outlived, live_on};
 pub(crate) use steps::LIFE;
 pub(crate) use survivor::check;

@@ -30,7 +30,7 @@ pub(crate) fn check(disk: &TestDisk, mut ledger: Ledger, kept: Kept) {
     };
     again(&ledger);
 
-    let mut life = Life { disk: disk.clone(), broker, clock, ledger: &mut ledger };
+    let mut life = Life { disk: disk.clone(), broker, clock, ledger: &mut ledger, has_faults: false };
     life.make(Step::Create("new", 1)).unwrap();
     sync_all(&mut life);
     life.make(Step::Tick).unwrap();
