@@ -13,6 +13,7 @@
 //! bounded by a multiple of the segment's size.
 
 use std::cmp::Reverse;
+use std::ops::Range;
 
 use super::entries::OffsetEntry;
 use super::index_files::{entry_count, read_entry};
@@ -27,10 +28,14 @@ use crate::storage::Slice;
 const ENTRIES_MAX: usize = 64;
 /// How many batches are passed over along their lengths before the index is asked.
 const HOPS_MAX: usize = 1024;
-/// How often the bytes of a segment may be read in searches for a batch byte by byte.
+/// How much is read at a time to see where a likely batch leads: few lead anywhere.
+const LEAD_WINDOW_BYTES: usize = 8 << 10;
+/// How often the bytes of a segment may be read, in either of the ways that a [`SearchBudget`] tells apart.
 const SEARCH_FACTOR: u64 = 16;
-/// What these may read in any case.
-const SEARCH_BYTES_MIN: u64 = 16 << 20;
+/// What may be read to see where the likely batches of a small segment lead.
+const LEAD_BYTES_MIN: u64 = 16 << 20;
+/// What everything else may read: a few seconds' work, and enough for thousands of damages.
+const STEP_BYTES_MIN: u64 = 4 << 30;
 
 /// What is known of a segment from elsewhere.
 #[derive(Debug, Clone, Copy)]
@@ -50,24 +55,38 @@ impl Borders {
     }
 }
 
-/// What all searches over one segment may still read: bytes made for harm could hold any number of likely batches.
+/// What may still be read of one segment to get past all its damages: bytes made for harm could send a search over all of it
+/// again and again.
 #[derive(Debug)]
 pub(crate) struct SearchBudget {
-    bytes: u64,
+    /// For steps along lengths and along the index, and for looking at every byte.
+    steps: u64,
+    /// For following the batches that were found byte by byte. A value may hold any number of them; they must not use up what
+    /// leads past other damages.
+    leads: u64,
 }
 
 impl SearchBudget {
     /// For a segment of so many bytes.
     pub(crate) fn of(segment_bytes: u64) -> SearchBudget {
-        SearchBudget { bytes: segment_bytes.saturating_mul(SEARCH_FACTOR).max(SEARCH_BYTES_MIN) }
+        let bytes = segment_bytes.saturating_mul(SEARCH_FACTOR);
+        SearchBudget { steps: bytes.max(STEP_BYTES_MIN), leads: bytes.max(LEAD_BYTES_MIN) }
     }
 
-    fn spend(&mut self, bytes: u64) {
-        self.bytes = self.bytes.saturating_sub(bytes);
+    pub(super) fn spend(&mut self, bytes: u64) {
+        self.steps = self.steps.saturating_sub(bytes);
+    }
+
+    fn spend_on_lead(&mut self, bytes: u64) {
+        self.leads = self.leads.saturating_sub(bytes);
     }
 
     fn is_spent(&self) -> bool {
-        self.bytes == 0
+        self.steps == 0
+    }
+
+    fn has_leads(&self) -> bool {
+        self.steps > 0 && self.leads > 0
     }
 }
 
@@ -104,26 +123,29 @@ impl LogSegment {
         borders: Borders,
         budget: &mut SearchBudget,
     ) -> Result<Option<SegmentEnd>> {
-        if self.is_behind_a_gap(at, borders)? {
-            return Ok(self.sound_header_at(at, borders)?.map(|header| place(at.position, &header)));
+        if budget.is_spent() {
+            return Ok(None);
         }
-        let hopped = self.hop_along_lengths(at, borders)?;
+        if self.is_behind_a_gap(at, borders, budget)? {
+            return Ok(self.sound_header_at(at, borders, budget)?.map(|header| place(at.position, &header)));
+        }
+        let hopped = self.hop_along_lengths(at, borders, budget)?;
         if let Some((next, true)) = hopped {
             return Ok(Some(next));
         }
         let known = match hopped {
             Some((next, _)) => Some(next),
-            None => self.hop_along_index(at, borders)?,
+            None => self.hop_along_index(at, borders, budget)?,
         };
         Ok(self.byte_by_byte(at, known, borders, budget)?.or(known))
     }
 
     /// Whether the batch at `at` is sound but for the offsets that are missing in front of it. One alone is not believed:
     /// its base offset is outside its CRC.
-    fn is_behind_a_gap(&self, at: SegmentEnd, borders: Borders) -> Result<bool> {
-        let Some(header) = self.sound_header_at(at, borders)? else { return Ok(false) };
+    fn is_behind_a_gap(&self, at: SegmentEnd, borders: Borders, budget: &mut SearchBudget) -> Result<bool> {
+        let Some(header) = self.sound_header_at(at, borders, budget)? else { return Ok(false) };
         Ok(header.base_offset() > at.offset
-            && match self.follower(at.position, &header)? {
+            && match self.follower(at.position, &header, budget)? {
                 Follower::Sound => true,
                 Follower::End => borders.is_end(header.next_offset()),
                 Follower::Damaged | Follower::Contradiction => false,
@@ -131,10 +153,18 @@ impl LogSegment {
     }
 
     /// The next sound batch along the lengths of the batches from `at` on, and whether nothing can lie in between.
-    fn hop_along_lengths(&self, at: SegmentEnd, borders: Borders) -> Result<Option<(SegmentEnd, bool)>> {
+    fn hop_along_lengths(
+        &self,
+        at: SegmentEnd,
+        borders: Borders,
+        budget: &mut SearchBudget,
+    ) -> Result<Option<(SegmentEnd, bool)>> {
         let mut position = at.position;
         let mut expected = Some(at.offset);
         for _ in 0..HOPS_MAX {
+            if budget.is_spent() {
+                break;
+            }
             let head = self.head_at(position)?;
             let Some(bytes) = BatchHeader::total_bytes_of(&head) else { break };
             // Whether all so far say of themselves that they follow each other without a gap.
@@ -142,9 +172,9 @@ impl LogSegment {
             expected = claimed.filter(|claimed| expected == Some(claimed.start)).map(|claimed| claimed.end);
             position = position.saturating_add(bytes);
             let next = SegmentEnd { position, offset: at.offset };
-            let Some(header) = self.sound_header_at(next, borders)? else { continue };
+            let Some(header) = self.sound_header_at(next, borders, budget)? else { continue };
             let is_exact = expected == Some(header.base_offset());
-            if self.is_credible(position, &header, is_exact, borders)? {
+            if self.is_credible(position, &header, is_exact, borders, budget)? {
                 return Ok(Some((place(position, &header), is_exact)));
             }
         }
@@ -152,12 +182,17 @@ impl LogSegment {
     }
 
     /// The next sound batch that an index entry names.
-    fn hop_along_index(&self, at: SegmentEnd, borders: Borders) -> Result<Option<SegmentEnd>> {
+    fn hop_along_index(
+        &self,
+        at: SegmentEnd,
+        borders: Borders,
+        budget: &mut SearchBudget,
+    ) -> Result<Option<SegmentEnd>> {
         for entry in self.entries_behind(at.position).unwrap_or_default() {
             let next = SegmentEnd { position: entry.position.into(), offset: at.offset };
-            if let Some(header) = self.sound_header_at(next, borders)?
+            if let Some(header) = self.sound_header_at(next, borders, budget)?
                 && self.delta_of(header.last_offset()) == Some(entry.delta)
-                && self.is_credible(next.position, &header, true, borders)?
+                && self.is_credible(next.position, &header, true, borders, budget)?
             {
                 return Ok(Some(place(next.position, &header)));
             }
@@ -201,10 +236,11 @@ impl LogSegment {
         let claimed = self.claimed_next(at)?;
         let mut next = None;
         let mut window_start = at.position + 1;
-        while window_start < stop && !budget.is_spent() {
+        while window_start < stop && budget.has_leads() {
             // Windows overlap by a header, so that none is cut in two.
             let window_end = end.min(window_start.saturating_add((WINDOW_BYTES + BATCH_HEADER_BYTES) as u64));
             let window = self.log.slice(window_start..window_end)?;
+            budget.spend(window_end - window_start);
             let searched = stop.min(window_start.saturating_add(WINDOW_BYTES as u64)) - window_start;
             for (distance, head) in window.windows(BATCH_HEADER_BYTES).enumerate() {
                 let distance = distance as u64;
@@ -222,7 +258,7 @@ impl LogSegment {
                     }
                     Lead::Upto(_) | Lead::Nowhere => {}
                 }
-                if budget.is_spent() {
+                if !budget.has_leads() {
                     break;
                 }
             }
@@ -247,30 +283,29 @@ impl LogSegment {
         budget: &mut SearchBudget,
     ) -> Result<Lead> {
         let end = self.end().position;
-        let mut scan = self.sound_scan(candidate, end);
-        let mut batches = 0;
+        let mut scan = self.sound_scan(candidate, end).with_window(LEAD_WINDOW_BYTES);
+        let (mut batches, mut paid) = (0, 0);
         loop {
             let before = scan.position();
-            let reached = match scan.next() {
-                Ok(Some(found)) => {
-                    budget.spend(found.batch.bytes().len() as u64);
-                    batches += 1;
-                    SegmentEnd { position: scan.position(), offset: scan.expected() }
-                }
+            let found = scan.next();
+            budget.spend_on_lead(scan.bytes_read() - paid);
+            paid = scan.bytes_read();
+            match found {
+                Ok(Some(_)) => batches += 1,
                 // Only an end that is known from elsewhere: zeros may stand behind a batch inside a value too.
                 Ok(None) if known.is_none() && borders.is_end(scan.expected()) => {
                     return Ok(Lead::ToWhatIsKnown);
                 }
                 Err(error) if !error.is_corruption() => return Err(error),
                 Ok(None) | Err(_) => {
-                    budget.spend((WINDOW_BYTES as u64).min(end - before));
                     let is_believed = batches > 1 || (batches == 1 && before == end);
                     return Ok(if is_believed { Lead::Upto(before) } else { Lead::Nowhere });
                 }
-            };
+            }
+            let reached = SegmentEnd { position: scan.position(), offset: scan.expected() };
             match known {
                 Some(known) if reached == known => return Ok(Lead::ToWhatIsKnown),
-                _ if budget.is_spent() => return Ok(Lead::Nowhere),
+                _ if !budget.has_leads() => return Ok(Lead::Nowhere),
                 Some(_) | None => {}
             }
         }
@@ -283,13 +318,20 @@ impl LogSegment {
     }
 
     /// The sound batch at a place, if it begins at or behind the offset there and ends before the next segment.
-    fn sound_header_at(&self, at: SegmentEnd, borders: Borders) -> Result<Option<BatchHeader>> {
+    fn sound_header_at(
+        &self,
+        at: SegmentEnd,
+        borders: Borders,
+        budget: &mut SearchBudget,
+    ) -> Result<Option<BatchHeader>> {
         let end = self.end().position;
         if at.position >= end {
             return Ok(None);
         }
-        let mut scan = Scan::new(&self.log, self.base, at.position..end, at.offset).with_crcs();
-        match scan.next() {
+        let mut scan = self.step_scan(at.position..end, at.offset);
+        let found = scan.next();
+        budget.spend(scan.bytes_read());
+        match found {
             Ok(found) => Ok(found
                 .map(|found| *found.batch.header())
                 .filter(|header| borders.end.is_none_or(|end| header.next_offset() <= end))),
@@ -306,8 +348,9 @@ impl LogSegment {
         header: &BatchHeader,
         is_exact: bool,
         borders: Borders,
+        budget: &mut SearchBudget,
     ) -> Result<bool> {
-        Ok(match self.follower(position, header)? {
+        Ok(match self.follower(position, header, budget)? {
             Follower::Sound => true,
             Follower::End => is_exact || borders.is_end(header.next_offset()),
             Follower::Damaged => is_exact,
@@ -316,17 +359,23 @@ impl LogSegment {
     }
 
     /// What stands behind the batch at `position`.
-    fn follower(&self, position: u64, header: &BatchHeader) -> Result<Follower> {
-        let next = SegmentEnd { position: position + header.total_bytes(), offset: Offset::ZERO };
+    fn follower(&self, position: u64, header: &BatchHeader, budget: &mut SearchBudget) -> Result<Follower> {
         let end = self.end().position;
-        let mut scan = Scan::new(&self.log, self.base, next.position.min(end)..end, next.offset).with_crcs();
-        match scan.next() {
+        let mut scan = self.step_scan(end.min(position + header.total_bytes())..end, Offset::ZERO);
+        let found = scan.next();
+        budget.spend(scan.bytes_read());
+        match found {
             Ok(Some(found)) if found.batch.base_offset() == header.next_offset() => Ok(Follower::Sound),
             Ok(Some(_)) => Ok(Follower::Contradiction),
             Ok(None) => Ok(Follower::End),
             Err(error) if error.is_corruption() => Ok(Follower::Damaged),
             Err(error) => Err(error),
         }
+    }
+
+    /// A walk that is over after one batch, and reads no more than that.
+    fn step_scan(&self, range: Range<u64>, expected: Offset) -> Scan<'_> {
+        Scan::new(&self.log, self.base, range, expected).with_crcs().with_window(BATCH_HEADER_BYTES)
     }
 
     /// A walk from a place that is known, demanding that nothing is missing.

@@ -40,6 +40,7 @@ pub(crate) struct Scan<'a> {
     window_bytes: usize,
     window: Slice,
     window_start: u64,
+    bytes_read: u64,
 }
 
 /// A batch, and where it stands.
@@ -65,6 +66,7 @@ impl<'a> Scan<'a> {
             window_bytes: WINDOW_BYTES,
             window: Slice::default(),
             window_start: range.start,
+            bytes_read: 0,
         }
     }
 
@@ -114,6 +116,11 @@ impl<'a> Scan<'a> {
     /// The lowest offset with which the next batch may begin: one past the last batch's.
     pub(crate) fn expected(&self) -> Offset {
         self.expected
+    }
+
+    /// How many bytes were read so far, whether there were batches in them or not.
+    pub(super) fn bytes_read(&self) -> u64 {
+        self.bytes_read
     }
 
     /// Passes over the batches that end before `from`. Where `checks_crcs` says so, their CRCs are looked at: otherwise a
@@ -244,6 +251,7 @@ impl<'a> Scan<'a> {
             self.window = Slice::default();
             self.window = self.file.slice(self.position..self.position + window)?;
             self.window_start = self.position;
+            self.bytes_read += window;
         }
         let start = self.window.len() - self.buffered().len();
         Ok(self.window.slice(start..start + bytes).expect("the window was just made to hold them"))
@@ -255,10 +263,11 @@ impl<'a> Scan<'a> {
         self.window.get(passed..).unwrap_or_default()
     }
 
-    fn rest_is_zero(&self) -> Result<bool> {
+    fn rest_is_zero(&mut self) -> Result<bool> {
         let mut position = self.position;
         while position < self.end {
             let chunk = self.file.slice(position..self.end.min(position + WINDOW_BYTES as u64))?;
+            self.bytes_read += chunk.len() as u64;
             if chunk.iter().any(|&byte| byte != 0) {
                 return Ok(false);
             }

@@ -83,6 +83,8 @@ impl LogSegment {
                 visit.stretch(Stretch::Sound(Sound { bytes, offsets, batches, epoch }))?;
             }
             let Some(reason) = reason else { return Ok(stop) };
+            // A damaged length may have made it read far ahead.
+            budget.spend(scan.bytes_read().saturating_sub(stop.position - start.position));
             let next = self.resume(stop, borders, &mut budget)?;
             let bytes = stop.position..next.map_or(file_end, |next| next.position);
             visit.stretch(Stretch::Damaged(Damage { bytes, from: stop.offset, reason }))?;
