@@ -488,6 +488,25 @@ fn a_consumer_is_told_of_what_is_lost_and_may_go_on_behind_it() {
 }
 
 #[test]
+fn a_copy_of_a_segment_under_another_name_costs_a_salvage_nothing() {
+    let whole = Dir::new(false);
+    let logs = whole.logs();
+    for (number, path) in logs.iter().enumerate() {
+        let base: u64 = path.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+        for contents in [whole.read(path), whole.read(&logs[0]), vec![], vec![0; 1000]] {
+            let dir = whole.killed();
+            let copy = Path::new(DIR).join(format!("{:020}.log", base + 1));
+            dir.disk.put(&copy, &contents).unwrap();
+            let place = format!("a copy of {} bytes beside segment {number}", contents.len());
+            let (read, lost) = salvage(&dir, &place);
+            assert_eq!((read, lost), (all_but(&[], 72), vec![]), "{place}");
+            let is_kept = dir.names().iter().any(|name| name.ends_with(".log.quarantine"));
+            assert_eq!(is_kept, contents.iter().any(|&byte| byte != 0), "{place}");
+        }
+    }
+}
+
+#[test]
 fn bytes_made_for_harm_do_not_keep_a_salvage_busy() {
     const SIZE: usize = 8 << 20;
     let dir = Dir::new(false);
@@ -518,4 +537,50 @@ fn bytes_made_for_harm_do_not_keep_a_salvage_busy() {
         })
         .sum();
     assert!(read < 40 * SIZE as u64, "{read} bytes were read of a segment of {SIZE}");
+}
+
+/// Segments of which one holds offsets that the one before it has too, as a copy by hand may leave them.
+#[test]
+fn what_only_an_overlapping_segment_holds_is_saved() {
+    let whole = Dir::new(false);
+    let (batches, logs) = (whole.batches(), whole.logs());
+    let base = |path: &PathBuf| path.file_stem().unwrap().to_str().unwrap().parse::<u64>().unwrap();
+    for number in 1..logs.len() {
+        // The last batch of the segment before, and all of this one, under the name of neither.
+        let before = batches.iter().rfind(|batch| batch.path == logs[number - 1]).unwrap();
+        let start = usize::try_from(before.position).unwrap();
+        let joined =
+            [&whole.read(&before.path)[start..start + before.bytes], &whole.read(&logs[number])].concat();
+        let dir = whole.killed();
+        dir.disk.take(&logs[number]).unwrap();
+        let name = format!("{:020}.log", u64::from(before.offsets.start));
+        assert!(u64::from(before.offsets.start) > base(&before.path));
+        dir.disk.put(Path::new(DIR).join(name), joined).unwrap();
+        let (read, lost) = salvage(&dir, &format!("segment {number} of {}", logs.len()));
+        assert_eq!((read, lost), (all_but(&[], 72), vec![]), "segment {number}");
+    }
+}
+
+#[test]
+fn a_crash_at_any_step_of_a_salvage_of_overlapping_segments_loses_nothing_more() {
+    let dir = Dir::new(false);
+    let (batches, logs) = (dir.batches(), dir.logs());
+    let before = batches.iter().rfind(|batch| batch.path == logs[1]).unwrap();
+    let start = usize::try_from(before.position).unwrap();
+    let joined = [&dir.read(&before.path)[start..start + before.bytes], &dir.read(&logs[2])].concat();
+    dir.disk.take(&logs[2]).unwrap();
+    let name = format!("{:020}.log", u64::from(before.offsets.start));
+    dir.disk.put(Path::new(DIR).join(name), joined).unwrap();
+    let saved = all_but(&[], 72);
+    let points = EveryCrash::new().begin_with(&dir.disk).run(
+        |disk, (): &mut ()| {
+            drop(Dir { disk: disk.clone() }.open(RecoveryMode::Salvage)?);
+            Ok(())
+        },
+        |disk, (), _| {
+            check_saved(disk, RecoveryMode::Salvage, &saved)?;
+            check_saved(&disk.after(Crash::PowerCut), RecoveryMode::Repair, &saved)
+        },
+    );
+    assert!(points.unwrap() > 50);
 }

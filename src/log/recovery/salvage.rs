@@ -64,10 +64,24 @@ impl Partition<'_> {
             let Some(&found) = self.found.get(index) else { break };
             let end = self.found.get(index + 1).map(|next| next.base);
             let segment = self.open_segment(&found);
-            let (parts, reached) = self.parts(&segment, found, next, end, report)?;
+            let begin = next.max(found.base);
+            // A copy of another segment, say: what it says of offsets that were found already is left out.
+            let is_overlapping = begin > found.base;
+            if is_overlapping && end.is_some_and(|end| end <= begin) {
+                self.set_aside(&segment, begin, report)?;
+                is_changed = true;
+                continue;
+            }
+            let (parts, reached) = self.parts(&segment, found, begin, end, report)?;
             next = reached;
-            if parts.iter().any(|part| matches!(part, Part::Lost { .. })) {
-                self.write_anew(found.base, Some(&segment), parts, report)?;
+            if is_overlapping {
+                if !parts.is_empty() {
+                    self.write_anew(begin, Some(&segment), parts, report)?;
+                }
+                self.set_aside(&segment, begin, report)?;
+                is_changed = true;
+            } else if parts.iter().any(|part| matches!(part, Part::Lost { .. })) {
+                self.write_anew(begin, Some(&segment), parts, report)?;
                 is_changed = true;
             }
             segment.log().close()?;
@@ -83,11 +97,10 @@ impl Partition<'_> {
         &self,
         segment: &LogSegment,
         found: Found,
-        expected: Offset,
+        begin: Offset,
         end: Option<Offset>,
         report: &mut PartitionRecovery,
     ) -> Result<(Vec<Part>, Offset)> {
-        let begin = expected.max(found.base);
         let durable = end.is_none().then(|| self.known_durable(true));
         let mut parts: Vec<Part> = Vec::new();
         let mut damage: Option<Damage> = None;
@@ -142,6 +155,18 @@ impl Partition<'_> {
     fn known_durable(&self, is_damaged: bool) -> Offset {
         let point = self.dir.recovery_point(self.name).filter(|_| is_damaged);
         self.slot_offset.max(point).unwrap_or(Offset::ZERO)
+    }
+
+    /// Puts a whole segment into quarantine of which nothing is needed, because others have its offsets: up to `from`.
+    fn set_aside(&self, segment: &LogSegment, from: Offset, report: &mut PartitionRecovery) -> Result<()> {
+        let storage = self.dir.storage();
+        let reason = self.misplaced(segment.base(), from);
+        let kept = quarantine::keep_file(storage, segment.log())?;
+        remove_indexes(storage, segment.paths())?;
+        storage.sync_dir(self.path).map_err(Error::io("sync", self.path))?;
+        let (quarantine, bytes) = kept.map_or((None, 0), |(path, bytes)| (Some(path), bytes));
+        report.lost.push(Lost { offsets: from..from, bytes, quarantine, reason: Arc::new(reason) });
+        Ok(())
     }
 
     fn missing(&self, from: Offset, to: Offset) -> Error {
