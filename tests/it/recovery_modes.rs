@@ -507,6 +507,34 @@ fn a_copy_of_a_segment_under_another_name_costs_a_salvage_nothing() {
 }
 
 #[test]
+fn a_recovery_point_far_behind_the_log_is_believed_only_where_it_can_be() {
+    for (point, is_believed) in [(10_000_000_000_u64, true), (i64::MAX.unsigned_abs(), false)] {
+        let dir = Dir::new(false);
+        let batches = dir.batches();
+        let hit = batches.last().unwrap();
+        dir.flip(&hit.path, hit.position + 70);
+        let path = "data/recovery-point-offset-checkpoint";
+        dir.disk.take(path).unwrap();
+        dir.disk.put(path, format!("0\n1\nt 0 {point}\n")).unwrap();
+        let broker = dir.open(RecoveryMode::Salvage).unwrap();
+        let partition_now = partition(&broker).unwrap();
+        let end = if is_believed { point } else { 72 };
+        assert_eq!(partition_now.log_end_offset(), end);
+        append(&partition_now, 1);
+        broker.close().unwrap();
+        drop((broker, partition_now));
+        for mode in [RecoveryMode::Strict, RecoveryMode::Repair, RecoveryMode::Salvage] {
+            let broker = dir.open(mode).unwrap();
+            let (read, lost) = read_all(&partition(&broker).unwrap());
+            let lost = lost[0].start..lost[lost.len() - 1].end;
+            assert_eq!(lost, u64::from(hit.offsets.start)..end, "{mode:?}");
+            assert_eq!(read, (0..lost.start).chain([end]).collect::<Vec<_>>(), "{mode:?}");
+            broker.close().unwrap();
+        }
+    }
+}
+
+#[test]
 fn bytes_made_for_harm_do_not_keep_a_salvage_busy() {
     const SIZE: usize = 8 << 20;
     let dir = Dir::new(false);

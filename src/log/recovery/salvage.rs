@@ -51,7 +51,7 @@ impl Partition<'_> {
             (None, Some(first)) => first.base,
             (start, None) => start.unwrap_or(Offset::ZERO),
         };
-        let first_base = self.found.first().map_or(self.known_durable(true), |first| first.base);
+        let first_base = self.found.first().map_or(self.known_durable(true, next), |first| first.base);
         let mut is_changed = false;
         if next < first_base {
             let base = next;
@@ -101,7 +101,7 @@ impl Partition<'_> {
         end: Option<Offset>,
         report: &mut PartitionRecovery,
     ) -> Result<(Vec<Part>, Offset)> {
-        let durable = end.is_none().then(|| self.known_durable(true));
+        let durable = end.is_none().then(|| self.known_durable(true, begin));
         let mut parts: Vec<Part> = Vec::new();
         let mut damage: Option<Damage> = None;
         let mut count = 0;
@@ -129,10 +129,13 @@ impl Partition<'_> {
         report.scanned_bytes += found.bytes;
         let upto = match end {
             Some(end) => end.max(reached),
-            None => self.known_durable(damage.is_some()).max(reached),
+            None => self.known_durable(damage.is_some(), reached).max(reached),
         };
         match damage {
-            Some(Damage { bytes, from, reason }) if end.is_some() || from < upto => {
+            // Where the recovery point is wrong too, nothing may be left that it could be held against.
+            Some(Damage { bytes, from, reason })
+                if end.is_some() || from < upto || !self.is_point_likely(reached) =>
+            {
                 parts.push(Part::Lost { offsets: from..upto, bytes, reason });
             }
             // A tail that nobody was told of.
@@ -151,10 +154,18 @@ impl Partition<'_> {
         Ok(self.known_epochs()?.first().map(|&(_, start)| start).max(self.dir.log_start(self.name)))
     }
 
-    /// What had been acknowledged as durable. A recovery point alone is not believed against a log that simply ends before it.
-    fn known_durable(&self, is_damaged: bool) -> Offset {
-        let point = self.dir.recovery_point(self.name).filter(|_| is_damaged);
+    /// What had been acknowledged as durable. A recovery point alone is not believed against a log that simply ends before it,
+    /// nor where it is impossibly far behind `reached`.
+    fn known_durable(&self, is_damaged: bool, reached: Offset) -> Offset {
+        let is_believed = is_damaged && self.is_point_likely(reached);
+        let point = self.dir.recovery_point(self.name).filter(|_| is_believed);
         self.slot_offset.max(point).unwrap_or(Offset::ZERO)
+    }
+
+    /// Whether the recovery point may be what it was, if the log is found up to `reached`.
+    fn is_point_likely(&self, reached: Offset) -> bool {
+        let point = self.dir.recovery_point(self.name);
+        point.and_then(|point| point.delta_from(reached)).is_none_or(|lost| lost <= GAP_OFFSETS_MAX)
     }
 
     /// Puts a whole segment into quarantine of which nothing is needed, because others have its offsets: up to `from`.
