@@ -535,6 +535,16 @@ fn a_recovery_point_far_behind_the_log_is_believed_only_where_it_can_be() {
 }
 
 #[test]
+fn strict_refuses_a_log_start_behind_the_end() {
+    let dir = Dir::new(false);
+    dir.disk.put("data/log-start-offset-checkpoint", "0\n1\nt 0 1000\n").unwrap();
+    match dir.open(RecoveryMode::Strict) {
+        Err(Error::RecoveryRefused { .. }) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
 fn bytes_made_for_harm_do_not_keep_a_salvage_busy() {
     const SIZE: usize = 8 << 20;
     let dir = Dir::new(false);

@@ -89,11 +89,22 @@ impl Partition<'_> {
         if bad.is_some() || self.slot_offset.is_some_and(|durable| end.offset < durable) {
             return Ok(None);
         }
+        self.check_log_start(end.offset)?;
         let sealed = self.trust_sealed(older, last.base, report);
         active.end_at(end);
         let index =
             if last.has_indexes || end.position == 0 { None } else { self.remake_index(&active, report)? };
         Ok(Some(Segments { sealed, active: Arc::new(active), index, prepared: last.bytes, unsaved_bytes: 0 }))
+    }
+
+    /// Refuses, where nothing but what a crash leaves is taken, a log that ends before it is said to begin.
+    fn check_log_start(&self, end: Offset) -> Result<()> {
+        match self.dir.log_start(self.name) {
+            Some(start) if start > end && self.dir.config.recovery == RecoveryMode::Strict => {
+                Err(self.damaged(end, start, None))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// After anything but a clean close: every batch from the recovery point on is looked at.
@@ -121,6 +132,7 @@ impl Partition<'_> {
             let source = checked.stop.map(|stop| Box::new(stop.reason));
             return Err(self.damaged(checked.end, durable, source));
         }
+        self.check_log_start(checked.end)?;
         // Whether or not there is a tail to cut: a power cut may have taken one without a trace. And before it is cut, because
         // then nothing tells the next open that there was one.
         self.begin_epoch(&checked, report)?;
