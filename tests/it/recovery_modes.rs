@@ -4,6 +4,8 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bytes::Bytes;
+use kafka_protocol::records::RecordBatchDecoder;
 use streamlog::testing::{Call, Crash, EveryCrash, EveryFault, Outcome, TestDisk};
 use streamlog::{
     AutoOffsetReset, Broker, BrokerConfig, Error, ManualClock, NewTopic, Offset, Partition, PartitionId,
@@ -545,6 +547,47 @@ fn strict_refuses_a_log_start_behind_the_end() {
 }
 
 #[test]
+fn a_salvaged_log_answers_for_times_and_segments() {
+    let (dir, saved) = damaged();
+    let broker = dir.open(RecoveryMode::Salvage).unwrap();
+    let partition = partition(&broker).unwrap();
+    assert_eq!(
+        partition.offset_for_time(Timestamp::from_millis(0)).unwrap().map(u64::from),
+        saved.first().copied()
+    );
+    assert_eq!(partition.offset_for_time(Timestamp::from_millis(i64::MAX)).unwrap(), None);
+    let mut next = Offset::ZERO;
+    for segment in partition.segments() {
+        assert_eq!(segment.base_offset(), next);
+        for batch in segment.batches() {
+            let batch = batch.unwrap();
+            assert_eq!(batch.base_offset(), next);
+            next = batch.next_offset();
+        }
+    }
+    assert_eq!(next, partition.log_end_offset());
+}
+
+#[test]
+fn a_look_in_each_mode_at_a_damaged_directory_changes_nothing() {
+    let (dir, saved) = damaged();
+    let before = dir.disk.files();
+    let steps = dir.disk.step_count();
+    for mode in [RecoveryMode::Salvage, RecoveryMode::Repair, RecoveryMode::Strict] {
+        let builder = Broker::builder().log_dir("data").storage(dir.disk.clone()).recovery(mode).read_only();
+        match (mode, builder.open()) {
+            (RecoveryMode::Salvage, Ok(broker)) => {
+                assert_eq!(read_all(&partition(&broker).unwrap()).0, saved);
+            }
+            (RecoveryMode::Repair, Ok(broker)) => assert!(partition(&broker).is_err()),
+            (_, opened) => assert!(matches!(opened, Err(Error::RecoveryRefused { .. })), "{opened:?}"),
+        }
+        assert!(dir.disk.files() == before);
+        assert_eq!(dir.disk.step_count(), steps);
+    }
+}
+
+#[test]
 fn bytes_made_for_harm_do_not_keep_a_salvage_busy() {
     const SIZE: usize = 8 << 20;
     let dir = Dir::new(false);
@@ -621,4 +664,19 @@ fn a_crash_at_any_step_of_a_salvage_of_overlapping_segments_loses_nothing_more()
         },
     );
     assert!(points.unwrap() > 50);
+}
+
+#[test]
+fn what_stands_for_lost_records_is_a_batch_to_others() {
+    let (dir, saved) = damaged();
+    let broker = dir.open(RecoveryMode::Salvage).unwrap();
+    let mut read = Vec::new();
+    for segment in partition(&broker).unwrap().segments() {
+        for batch in segment.batches() {
+            let mut bytes = Bytes::copy_from_slice(batch.unwrap().bytes());
+            let theirs = RecordBatchDecoder::decode(&mut bytes).unwrap();
+            read.extend(theirs.records.iter().map(|record| u64::try_from(record.offset).unwrap()));
+        }
+    }
+    assert_eq!(read, saved);
 }

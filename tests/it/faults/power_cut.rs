@@ -10,7 +10,8 @@ use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use streamlog::testing::{Crash, EveryCrash, TestDisk};
+use streamlog::RecoveryMode;
+use streamlog::testing::{Crash, EveryCrash, Outcome, TestDisk};
 
 use super::life::{self, Kept, LIFE, Ledger};
 
@@ -107,6 +108,55 @@ fn every_acknowledged_record_survives_a_crash_at_any_step() {
 #[test]
 fn a_crash_during_the_recovery_loses_nothing_more() {
     assert!(crash_twice(&EveryCrash::new().stride(41), 7) > 500);
+}
+
+/// Opens in the other modes, and sees that these find nothing but what a crash leaves.
+fn check_modes(disk: &TestDisk, ledger: &Ledger, kept: Kept) -> Outcome {
+    for mode in [RecoveryMode::Strict, RecoveryMode::Salvage] {
+        let (broker, _clock) = life::open_in(&disk.after(Crash::Kill), mode)?;
+        let report = broker.recovery_report();
+        assert!(report.partitions.iter().all(|one| one.offline.is_none()), "{mode:?}: {report}");
+        // A salvage keeps what is sound behind a torn batch, and marks that one as lost.
+        if mode == RecoveryMode::Strict || kept == Kept::Readable {
+            assert!(report.partitions.iter().all(|one| one.lost.is_empty()), "{mode:?}: {report}");
+            ledger.clone().check(&broker, kept);
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn what_a_crash_leaves_is_nothing_that_strict_refuses_or_salvage_loses() {
+    let points = EveryCrash::new().stride(5).run(
+        |disk, ledger| life::live(disk, LIFE, ledger),
+        |disk, ledger: &Ledger, point| check_modes(disk, ledger, Kept::after(point.crash)),
+    );
+    assert!(points.unwrap() > 100);
+}
+
+#[test]
+fn a_crash_while_strict_recovers_is_nothing_that_it_refuses() {
+    let mut points = 0;
+    let firsts = EveryCrash::new().stride(43).run(
+        |disk, ledger| life::live(disk, LIFE, ledger),
+        |disk, ledger: &Ledger, first| {
+            points += EveryCrash::new().begin_with(disk).stride(7).run(
+                |disk, (): &mut ()| {
+                    let _opened = life::open_in(disk, RecoveryMode::Strict)?;
+                    let _ = disk.restart(Crash::Kill);
+                    Ok(())
+                },
+                |disk, (), second| {
+                    // A page cache that survived the first crash may still go with the power.
+                    let is_kept = first.crash.keeps_page_cache() && second.crash.keeps_page_cache();
+                    check_modes(disk, ledger, if is_kept { Kept::Readable } else { Kept::Durable })
+                },
+            )?;
+            Ok(())
+        },
+    );
+    firsts.unwrap();
+    assert!(points > 100);
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 use streamlog::testing::{Crash, Outcome, TestDisk};
 use streamlog::{
     Acks, AutoOffsetReset, Broker, BrokerConfig, Compression, Delivery, IsolationLevel, ManualClock,
-    NewTopic, Offset, PartitionId, Producer, Record, Result, Timestamp, TopicCompression, TopicConfig,
-    TopicPartition,
+    NewTopic, Offset, PartitionId, Producer, Record, RecoveryMode, Result, Timestamp, TopicCompression,
+    TopicConfig, TopicPartition,
 };
 
 use super::ledger::{Kept, Ledger, index};
@@ -21,9 +21,14 @@ const LINGER: Duration = Duration::from_millis(5);
 
 /// Opens the broker that is on this disk.
 pub(crate) fn open(disk: &TestDisk) -> Result<(Broker, ManualClock)> {
+    open_in(disk, RecoveryMode::Repair)
+}
+
+/// As [`open`], in this mode.
+pub(crate) fn open_in(disk: &TestDisk, mode: RecoveryMode) -> Result<(Broker, ManualClock)> {
     let clock = ManualClock::new(Timestamp::from_millis(1_000_000));
     let config = BrokerConfig::default().seed(7).max_open_files(8).checkpoint_interval(CHECKPOINT);
-    let builder = Broker::builder().storage(disk.clone()).clock(clock.clone()).config(config);
+    let builder = Broker::builder().storage(disk.clone()).clock(clock.clone()).config(config).recovery(mode);
     let broker = DIRS.iter().fold(builder, |builder, dir| builder.log_dir(dir)).open()?;
     Ok((broker, clock))
 }

@@ -7,7 +7,7 @@ mod steps;
 mod survivor;
 
 pub(crate) use ledger::{Kept, Ledger};
-pub(crate) use live::{live, open};
+pub(crate) use live::{live, open, open_in};
 pub(crate) use outlived::{check_outlived, live_on};
 pub(crate) use steps::LIFE;
 pub(crate) use survivor::check;
