@@ -115,7 +115,8 @@ impl BrokerBuilder {
         self
     }
 
-    /// What the open may do about damage. The default repairs what a crash leaves, and takes damaged partitions offline.
+    /// What the open may do about damage. The default, [`RecoveryMode::Repair`], repairs what a crash leaves, and takes partitions offline whose
+    /// acknowledged records it finds damaged.
     #[must_use]
     pub fn recovery(mut self, mode: RecoveryMode) -> BrokerBuilder {
         self.recovery = mode;

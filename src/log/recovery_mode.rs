@@ -10,6 +10,10 @@
 /// | acknowledged records that are damaged or missing | the open fails | the partition is offline, unchanged | what is sound is kept, the rest put into quarantine, its offsets marked as lost |
 /// | a small file of a partition that is damaged or missing, a checkpoint that contradicts the log | the open fails | made again, or ignored, and reported | the same |
 ///
+/// `Strict` and `Repair` read what lies behind the last checkpoint, and after a clean close only the ends of the logs: what is damaged
+/// elsewhere is found by the read that comes to it, by [scrubbing](crate::BrokerConfig::scrub_interval()), or by
+/// [`verify`](crate::BrokerBuilder::verify), which reads everything. `Salvage` reads everything.
+///
 /// In every mode the [`RecoveryReport`](crate::RecoveryReport) says what was found and done, and nothing is destroyed: what is cut out of a log
 /// is kept beside it, in files ending in `.quarantine`.
 ///
@@ -42,6 +46,8 @@ pub enum RecoveryMode {
     /// again: a read that comes to them is an [`Error::RecordsLost`](crate::Error::RecordsLost), which says where to go on.
     ///
     /// Topics that the catalog has lost are found again by their directories, with default settings.
+    ///
+    /// What the disk refuses to read takes its partition offline as in the other modes: copy the disk first.
     ///
     /// A damaged segment is written anew beside the old one, so there must be space for the largest of them. Ask for it once, with a
     /// backup at hand, and not at every open: it reads everything.

@@ -76,7 +76,8 @@ pub struct Finding {
     pub kind: FindingKind,
     /// The partition, where it is one's.
     pub partition: Option<TopicPartition>,
-    /// The records that are concerned: for [`Severity::Damage`] exactly those that cannot be read, or are not what they were.
+    /// The records that are concerned: for [`Severity::Damage`] exactly those that are gone, or are not
+    /// what they were. Where a batch's length is damaged, a reader is kept from more of them, up to the next batch that the index names.
     pub offsets: Option<Range<Offset>>,
     /// The file or directory.
     pub path: PathBuf,
