@@ -77,6 +77,7 @@ impl Error {
             Error::DeliveryFailed { source, .. }
             | Error::DeliveryTimeout { source, .. }
             | Error::PartitionOffline { source, .. }
+            | Error::RecoveryRefused { source }
             | Error::Poisoned { source, .. } => source.is_storage_full(),
             Error::BufferFull { source, .. } | Error::TimedOut { source, .. } => {
                 source.as_ref().is_some_and(|source| source.is_storage_full())
@@ -91,6 +92,9 @@ impl Error {
     ///
     /// A read gives everything in front of the damage first, so this begins at the offset that was to be read, or before it.
     /// It ends where the log can be read again: behind the one batch, unless its length is damaged too.
+    ///
+    /// `None` for a partition that is offline, also where damage is why: nothing of it can be read until it is mended or
+    /// [salvaged](crate::RecoveryMode::Salvage).
     ///
     /// # Examples
     ///
@@ -216,6 +220,8 @@ mod tests {
         };
         assert!(error.is_storage_full() && error.is_retriable() && !error.is_corruption());
         assert_eq!(error.to_string(), "cannot write x.log");
+        let refused = Error::RecoveryRefused { source: Arc::new(error) };
+        assert!(refused.is_storage_full() && !refused.is_corruption());
     }
 
     #[test]

@@ -458,9 +458,10 @@ pub enum Error {
 
     /// Acknowledged records are damaged or missing: the partition is offline, and nothing in its directory has been
     /// changed. The files hold what can still be read ([`Segment::open`](crate::Segment::open)); a copy from a backup, put in
-    /// their place while no broker has the directory open, is served at the next open.
+    /// their place while no broker has the directory open, is served at the next open. Without one,
+    /// [`RecoveryMode::Salvage`](crate::RecoveryMode::Salvage) saves what is sound.
     #[error(
-        "{topic}-{partition}: acknowledged records from offset {from} up to {durable} are damaged or missing"
+        "acknowledged records of partition {topic}-{partition} are damaged or missing: the first at offset {from}, of those below {durable}"
     )]
     Damaged {
         /// The topic's name.
@@ -478,7 +479,7 @@ pub enum Error {
 
     /// Records that were damaged and could not be saved ([`RecoveryMode::Salvage`](crate::RecoveryMode::Salvage)) would have been next. A
     /// reader that can do without them goes on at `offsets.end`, which [`unreadable_offsets`](Error::unreadable_offsets) gives as well.
-    #[error("{topic}-{partition}: offsets {}..{} are lost", .offsets.start, .offsets.end)]
+    #[error("offsets {}..{} of partition {topic}-{partition} are lost: an earlier salvage could not save them", .offsets.start, .offsets.end)]
     RecordsLost {
         /// The topic's name.
         topic: String,
@@ -489,7 +490,7 @@ pub enum Error {
     },
 
     /// An open in [`RecoveryMode::Strict`](crate::RecoveryMode::Strict) found more than what a crash leaves.
-    #[error("refused to open what is damaged: recovery is strict")]
+    #[error("not opened: RecoveryMode::Strict takes nothing but what a crash leaves")]
     RecoveryRefused {
         /// What was found.
         #[source]

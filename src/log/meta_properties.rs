@@ -15,6 +15,8 @@ pub(super) const FILE_NAME: &str = "meta.properties";
 /// The newest version that is understood.
 const VERSION: i64 = 1;
 const FILE_BYTES_MAX: u64 = 1 << 20;
+/// What is wrong where a directory has been used and has no file: another id would be another directory's.
+const MISSING: &str = "it is missing, and the directory has been used: put a copy of it back, partitions are found by the id in it";
 
 /// Whether a log directory has its file.
 pub(crate) fn exists(storage: &dyn Storage, dir: &Path) -> Result<bool> {
@@ -48,7 +50,7 @@ pub(crate) fn open(
     let mut properties = match small_file::read(storage, &path, FILE_BYTES_MAX)? {
         Some(bytes) => parse(&bytes).map_err(|reason| Error::InvalidFile { path: path.clone(), reason })?,
         None if !is_new => {
-            return Err(Error::InvalidFile { path, reason: "it is missing".to_owned() });
+            return Err(Error::InvalidFile { path, reason: MISSING.to_owned() });
         }
         None => {
             let new_cluster = || Uuid::random(&mut random.lock()).to_string();

@@ -263,7 +263,7 @@ fn is_told(error: &Error, path: &Path) -> bool {
     let text = chain(error);
     let name = |path: &Path| path.file_name().unwrap().to_string_lossy().into_owned();
     let directory = name(path.parent().unwrap());
-    text.contains(&name(path)) || text.contains(&format!("{directory}: acknowledged records from offset"))
+    text.contains(&name(path)) || text.contains(&format!("acknowledged records of partition {directory} are"))
 }
 
 fn flip_every_byte(is_clean: bool) {
