@@ -582,7 +582,7 @@ fn verify_finds_the_bit_that_it_flips_itself() {
         sound.starts_with("sound: 2 partitions, 2 segments, ") && sound.contains(" 1003 records "),
         "{shown}"
     );
-    assert!(damaged.starts_with("damaged: ") && damaged.ends_with(", 1 damage"), "{shown}");
+    assert!(damaged.starts_with("damaged: ") && damaged.ends_with(", 1 damaged place"), "{shown}");
     assert!(finding.starts_with("damage: damaged batch in orders-0, offsets "), "{shown}");
 }
 

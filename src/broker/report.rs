@@ -72,7 +72,7 @@ pub struct ScrubReport {
 
 impl fmt::Display for ScrubReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} rounds of scrubbing, {} places damaged", self.rounds, self.damage.len())?;
+        write!(f, "rounds of scrubbing: {}, damaged places: {}", self.rounds, self.damage.len())?;
         self.damage.iter().try_for_each(|error| write!(f, "\n{}", Chain(error)))
     }
 }
@@ -85,7 +85,7 @@ impl fmt::Display for RecoveryReport {
             "after an unclean end, or for the first time"
         };
         let done = if self.is_read_only { "looked, changing nothing, at" } else { "opened" };
-        write!(f, "{done} {} partitions {how} in {:?}", self.partitions.len(), self.elapsed)?;
+        write!(f, "{done} {} partitions {how} in {:.1?}", self.partitions.len(), self.elapsed)?;
         let scanned: u64 = self.partitions.iter().map(|partition| partition.scanned_bytes).sum();
         if scanned > 0 {
             let batches: u64 = self.partitions.iter().map(|partition| partition.scanned_batches).sum();

@@ -65,10 +65,10 @@ impl fmt::Display for Verification {
         write!(
             f,
             "{verdict}: {partitions} partitions, {segments} segments, {batches} batches with {records} records \
-             ({bytes} bytes) in {elapsed:?}"
+             ({bytes} bytes) in {elapsed:.1?}"
         )?;
         let all = [
-            (Severity::Damage, "damage", "damages"),
+            (Severity::Damage, "damaged place", "damaged places"),
             (Severity::Mended, "to be mended", "to be mended"),
             (Severity::Note, "note", "notes"),
         ];

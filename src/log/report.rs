@@ -104,7 +104,7 @@ impl fmt::Display for PartitionRecovery {
         }
         if self.scanned_bytes > 0 {
             let (batches, bytes) = (self.scanned_batches, self.scanned_bytes);
-            write!(f, ", checked {batches} batches ({bytes} bytes) in {:?}", self.elapsed)?;
+            write!(f, ", checked {batches} batches ({bytes} bytes) in {:.1?}", self.elapsed)?;
         }
         if let Some(cut) = &self.cut {
             write!(f, ", cut {} bytes from offset {}: {}", cut.bytes, cut.from, Chain(&cut.reason))?;
@@ -125,7 +125,7 @@ impl fmt::Display for PartitionRecovery {
             }
         }
         if self.rebuilt_indexes > 0 {
-            write!(f, ", rebuilt the index of {} segments", self.rebuilt_indexes)?;
+            write!(f, ", segments with an index made anew: {}", self.rebuilt_indexes)?;
         }
         for path in &self.mended_files {
             write!(f, ", wrote {} anew", path.display())?;

@@ -161,7 +161,7 @@ fn a_flipped_bit_is_told_once_with_its_offsets_file_and_position_and_forgotten_w
                 assert!(matches!(&**source, Error::Corrupt { path: file, position: byte, .. }
                     if file == path && *byte == position));
                 assert_eq!(scrubbed.broker.metrics().damage_found, counted + 1, "told once in two rounds");
-                assert!(report.to_string().contains("1 places damaged"), "{report}");
+                assert!(report.to_string().contains("damaged places: 1"), "{report}");
                 scrubbed.flip(path, at);
                 rounds += 1;
                 scrubbed.until_round(rounds);

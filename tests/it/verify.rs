@@ -93,7 +93,7 @@ fn a_damaged_batch_is_told_with_its_offsets_and_all_others_are_looked_at() {
         text.starts_with("damage: damaged batch in t-0, offsets 3..4, ") && text.contains("CRC-32C"),
         "{text}"
     );
-    assert!(found.to_string().contains(", 2 damages\ndamage: "));
+    assert!(found.to_string().contains(", 2 damaged places\ndamage: "));
     // As much is lost as a read says.
     let broker = place.open();
     let partition = broker.topic("t").unwrap().partition(0).unwrap();
