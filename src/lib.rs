@@ -32,7 +32,7 @@
 //!
 //! | to | look at |
 //! |---|---|
-//! | open, close, find out what recovery did | [`Broker`], [`BrokerBuilder`], [`BrokerConfig`], [`RecoveryMode`], [`RecoveryReport`] with its [`PartitionRecovery`]s |
+//! | open, close, find out what recovery did | [`Broker`], [`BrokerBuilder`], [`BrokerConfig`], [`RecoveryMode`], [`RecoveryReport`] with its [`PartitionRecovery`]s, [`Cut`] and [`Lost`] |
 //! | see what it has done, and what has rotted | [`Metrics`], [`ScrubReport`], [`TopicMetrics`] with its [`PartitionMetrics`] |
 //! | create, list, describe, alter, extend and delete topics | [`Admin`], [`NewTopic`], [`TopicConfig`], [`TopicCompression`], [`TopicDescription`] |
 //! | send records | [`Producer`], [`ProducerBuilder`] with [`Acks`] and [`Compression`], [`Record`]; [`Delivery`] with its [`RecordMetadata`] |
@@ -69,7 +69,8 @@
 //! [`IsolationLevel::ReadDurable`].
 //!
 //! Reads never wait for writers, and what a read returned stays valid for as long as it is held. Damage is an error that names
-//! the place; nothing is passed over.
+//! the place; nothing is passed over. [`Error::unreadable_offsets`] says where a reader goes on that can do without,
+//! [`BrokerBuilder::verify`] what is damaged at all, and [`RecoveryMode`] what an open may do about it.
 //!
 //! What no call can tell goes to the facade of the [`log`](https://docs.rs/log) crate: failures with [`Acks::None`], appends
 //! that are tried again, positions that were reset, checkpoints that failed. A program that installs no logger does not see
