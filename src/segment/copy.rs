@@ -1,13 +1,14 @@
 //! Batches as they are written once more: in place, or to another file.
 //!
-//! What is written is what was checked, not what a second read gives: a read that errs must never become what is stored.
+//! What is written is what was checked, and what a second read gives as well: a read that errs must never become what is
+//! stored, and base offset and leader epoch are outside the CRC.
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::ops::Range;
 
 use super::log_segment::LogSegment;
 use super::scan::Scan;
-use crate::error::{Corruption, Result};
+use crate::error::{Corruption, Error, Result};
 use crate::offset::Offset;
 use crate::record::RecordBatch;
 
@@ -41,6 +42,7 @@ impl LogSegment {
             if next.is_none() || batches.len() == BATCHES_MAX || held >= BYTES_MAX {
                 let parts: Vec<IoSlice<'_>> =
                     batches.iter().map(|batch| IoSlice::new(batch.bytes())).collect();
+                self.check_again(start, &parts)?;
                 write(start, &parts)?;
                 drop(parts);
                 batches.clear();
@@ -51,5 +53,19 @@ impl LogSegment {
             }
         }
         if scan.position() == end { Ok(()) } else { Err(scan.corrupt(Corruption::ZeroLength)) }
+    }
+
+    /// Refuses `parts`, which were read from byte `start` on, where the file gives other bytes now.
+    fn check_again(&self, start: u64, parts: &[IoSlice<'_>]) -> Result<()> {
+        let mut position = start;
+        for part in parts {
+            let end = position + part.len() as u64;
+            if self.log.slice(position..end)?[..] != part[..] {
+                let differ = io::Error::new(io::ErrorKind::InvalidData, "two reads of the same bytes differ");
+                return Err(Error::io("read", self.log.path())(differ));
+            }
+            position = end;
+        }
+        Ok(())
     }
 }

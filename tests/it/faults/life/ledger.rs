@@ -192,6 +192,19 @@ impl Ledger {
         self.life += 1;
     }
 
+    /// Whether a partition has not taken all that it was asked to.
+    pub(crate) fn is_short(&self, broker: &Broker) -> bool {
+        self.topics.iter().any(|(name, topic)| {
+            let Ok(found) = broker.topic(name) else { return false };
+            let mut partitions = found.partitions().filter_map(Result::ok);
+            partitions.any(|partition| {
+                let asked =
+                    topic.partitions.get(&partition.id().into()).map_or(0, |records| records.values.len());
+                index(partition.log_end_offset()) < asked
+            })
+        })
+    }
+
     /// Takes a failure in, in the process that had it: what was asked for last was done or not, and records of it may be missing.
     /// Nothing that was readable is, nothing is there twice, and nothing has changed its place.
     pub(crate) fn settle(&mut self, broker: &Broker) {
