@@ -102,12 +102,12 @@ fn a_clean_close_leaves_everything_on_the_device() {
 
 #[test]
 fn every_acknowledged_record_survives_a_crash_at_any_step() {
-    assert!(crash(&EveryCrash::new().stride(4)) > 500);
+    assert!(crash(&EveryCrash::new().stride(9)) > 500);
 }
 
 #[test]
 fn a_crash_during_the_recovery_loses_nothing_more() {
-    assert!(crash_twice(&EveryCrash::new().stride(41), 7) > 500);
+    assert!(crash_twice(&EveryCrash::new().stride(89), 7) > 500);
 }
 
 /// Opens in the other modes, and sees that these find nothing but what a crash leaves.
