@@ -40,6 +40,10 @@ impl Partition<'_> {
     /// Makes what was checked durable, and ready to serve.
     pub(super) fn secure(&self, checked: Checked, durable: Offset, is_cut: bool) -> Result<Segments> {
         let mut sealed = checked.trusted;
+        if let Some(last) = sealed.last() {
+            // Its records were durable before the recovery point could pass it, but it is trimmed when the next segment is begun.
+            sync_file(self.dir.storage(), &last.paths().log)?;
+        }
         let mut unsaved_bytes = 0;
         let mut last = None;
         for (segment, mut walk, bytes) in checked.walked {
