@@ -399,8 +399,8 @@ fn strict_takes_a_torn_tail_and_nothing_else() {
 }
 
 /// A directory in which two batches of different segments are damaged and one segment is gone, with what is left of it.
-fn damaged() -> (Dir, Vec<u64>) {
-    let dir = Dir::new(false);
+fn damaged(is_clean: bool) -> (Dir, Vec<u64>) {
+    let dir = Dir::new(is_clean);
     let (batches, logs) = (dir.batches(), dir.logs());
     let hits = [&batches[5], &batches[batches.len() - 3]];
     let mut lost: Vec<_> =
@@ -424,30 +424,52 @@ fn check_saved(disk: &TestDisk, mode: RecoveryMode, saved: &[u64]) -> Outcome {
     Ok(())
 }
 
+/// The bytes that were damaged, as they were found.
+fn damaged_bytes(dir: &Dir, saved: &[u64]) -> Vec<Vec<u8>> {
+    let batches = Dir::new(false).batches().into_iter();
+    let hits = batches.filter(|batch| !saved.contains(&batch.offsets.start.into()));
+    let files = dir.disk.files();
+    let found = hits.filter_map(|hit| {
+        let start = usize::try_from(hit.position).unwrap();
+        Some(files.get(&hit.path)?[start..start + hit.bytes].to_vec())
+    });
+    found.collect()
+}
+
 #[test]
 fn a_crash_at_any_step_of_a_salvage_loses_nothing_more() {
-    let (dir, saved) = damaged();
-    let points = EveryCrash::new().begin_with(&dir.disk).run(
-        |disk, is_salvaged: &mut bool| {
-            let broker = Dir { disk: disk.clone() }.open(RecoveryMode::Salvage)?;
-            *is_salvaged = true;
-            drop(broker);
-            Ok(())
-        },
-        |disk, &is_salvaged, _| {
-            if is_salvaged {
-                check_saved(&disk.after(Crash::PowerCut), RecoveryMode::Repair, &saved)?;
-            }
-            check_saved(disk, RecoveryMode::Salvage, &saved)?;
-            check_saved(&disk.after(Crash::PowerCut), RecoveryMode::Repair, &saved)
-        },
-    );
-    assert!(points.unwrap() > 100);
+    for is_clean in [false, true] {
+        let (dir, saved) = damaged(is_clean);
+        let damaged = damaged_bytes(&dir, &saved);
+        assert_eq!(damaged.len(), 2);
+        let points = EveryCrash::new().begin_with(&dir.disk).seeds(8).run(
+            |disk, is_salvaged: &mut bool| {
+                let broker = Dir { disk: disk.clone() }.open(RecoveryMode::Salvage)?;
+                *is_salvaged = true;
+                drop(broker);
+                Ok(())
+            },
+            |disk, &is_salvaged, _| {
+                if is_salvaged {
+                    check_saved(&disk.after(Crash::PowerCut), RecoveryMode::Repair, &saved)?;
+                }
+                check_saved(disk, RecoveryMode::Salvage, &saved)?;
+                let survivor = disk.after(Crash::PowerCut);
+                for bytes in &damaged {
+                    let files = survivor.files();
+                    let has = |file: &Vec<u8>| file.windows(bytes.len()).any(|window| window == bytes);
+                    assert!(files.values().any(has), "what was damaged is kept");
+                }
+                check_saved(&survivor, RecoveryMode::Repair, &saved)
+            },
+        );
+        assert!(points.unwrap() > 100);
+    }
 }
 
 #[test]
 fn a_disk_that_fails_at_any_call_of_a_salvage_loses_nothing_more() {
-    let (dir, saved) = damaged();
+    let (dir, saved) = damaged(false);
     for is_lasting in [false, true] {
         let every = EveryFault::new().begin_with(&dir.disk);
         let points = if is_lasting { every.lasting() } else { every }.run(
@@ -468,7 +490,7 @@ fn a_disk_that_fails_at_any_call_of_a_salvage_loses_nothing_more() {
 
 #[test]
 fn a_consumer_is_told_of_what_is_lost_and_may_go_on_behind_it() {
-    let (dir, saved) = damaged();
+    let (dir, saved) = damaged(false);
     let broker = dir.open(RecoveryMode::Salvage).unwrap();
     let name = TopicPartition::new("t", PartitionId::ZERO);
     let mut consumer = broker.consumer().auto_offset_reset(AutoOffsetReset::Earliest).build().unwrap();

@@ -230,10 +230,12 @@ impl Partition<'_> {
             old.log().close()?;
         }
         storage.sync_dir(self.path).map_err(Error::io("sync", self.path))?;
+        // These names are synced with the epoch that begins next, before anything else is done. Until then the old file may be
+        // back after a power cut, which is salvaged again.
         for (temporary, path) in new {
             storage.rename(&temporary, &path).map_err(Error::io("rename", &temporary))?;
         }
-        storage.sync_dir(self.path).map_err(Error::io("sync", self.path))
+        Ok(())
     }
 }
 
