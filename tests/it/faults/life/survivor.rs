@@ -39,7 +39,23 @@ pub(crate) fn check(disk: &TestDisk, mut ledger: Ledger, kept: Kept) {
     let left = DIRS.iter().flat_map(|dir| disk.list(Path::new(dir)).unwrap());
     let left: Vec<_> = left.filter(|entry| entry.name.to_string_lossy().ends_with("-delete")).collect();
     assert!(left.is_empty(), "{left:?} is still there");
+    // A clean close is durable as a whole, and nothing is looked at after it.
+    life.broker.close().unwrap();
+    life.ledger.closed();
+    check_closed(disk);
+    let (broker, _clock) = open(&disk.after(Crash::PowerCut)).unwrap();
+    assert!(broker.recovery_report().was_clean);
+    life.ledger.clone().check(&broker, Kept::Durable);
     life.make(Step::Reopen).unwrap();
+}
+
+/// After a clean close a power cut changes nothing of the logs, down to their lengths: other programs read them too.
+fn check_closed(disk: &TestDisk) {
+    let mut device = disk.after(Crash::PowerCut).files();
+    let is_log = |path: &PathBuf| path.extension().is_some_and(|part| part == "log");
+    for (path, bytes) in disk.files().into_iter().filter(|(path, _)| is_log(path)) {
+        assert!(device.remove(&path) == Some(bytes), "{} is not as on the device", path.display());
+    }
 }
 
 /// Appends to every partition, and syncs it.
