@@ -372,3 +372,31 @@ fn a_batch_that_reaches_into_the_next_segment_is_damaged() {
     assert_eq!(error.unreadable_offsets(), Some(Offset::ZERO..Offset::from(1)), "{error}");
     assert!(partition.read(Offset::from(1), 1).is_ok());
 }
+
+/// A salvage that wrote a segment anew left out the tail that nobody had been told of, and it was nowhere any more.
+#[test]
+fn a_salvage_keeps_the_tail_that_it_does_not_save() {
+    let place = Place::disk();
+    let (broker, partition) = place.begin(TopicConfig::default());
+    for value in ["damaged", "sound", "torn"] {
+        partition.append(&[Record::new().value(value)]).unwrap();
+        if value == "sound" {
+            partition.sync().unwrap();
+        }
+    }
+    let path = partition.segments().remove(0).path().to_path_buf();
+    let bytes = partition.read(Offset::ZERO, 1).unwrap().bytes();
+    let killed = place.as_if_killed();
+    let path = killed.path().join(path.strip_prefix(place.path()).unwrap());
+    drop((broker, partition));
+    let mut log = std::fs::read(&path).unwrap();
+    let torn = log.windows(4).position(|part| part == b"torn").unwrap();
+    (log[bytes - 3], log[torn]) = (b'?', b'?');
+    std::fs::write(&path, log).unwrap();
+    let broker = killed.builder().recovery(RecoveryMode::Salvage).open().unwrap();
+    let report = broker.recovery_report();
+    let found = report.partitions.iter().find(|found| found.partition.topic() == "t").unwrap();
+    assert_eq!((found.lost.len(), u64::from(found.end_offset)), (1, 2), "{report}");
+    let cut = found.cut.as_ref().expect("the tail was cut");
+    assert!(std::fs::read(&cut.quarantine[0]).unwrap().windows(4).any(|part| part == b"?orn"));
+}

@@ -26,6 +26,8 @@ use crate::sync::Arc;
 
 /// The suffix of a segment that is being written anew.
 const TEMPORARY_SUFFIX: &str = ".salvage";
+/// How much is copied at a time.
+const CHUNK_BYTES: u64 = 1 << 20;
 /// How many offsets are marked as lost in one place, at most: a gap that is larger comes of a name or a number that is wrong, and to mark
 /// it would take millions of files.
 const GAP_OFFSETS_MAX: u64 = 1 << 40;
@@ -39,6 +41,8 @@ enum Part {
     Kept(Sound),
     /// Offsets that are lost, with the bytes that were theirs, if any.
     Lost { offsets: Range<Offset>, bytes: Range<u64>, reason: Error },
+    /// A tail that nobody was told of: it goes along as it is, for the ordinary recovery to put into quarantine.
+    Tail(Range<u64>),
 }
 
 impl Partition<'_> {
@@ -138,8 +142,7 @@ impl Partition<'_> {
             {
                 parts.push(Part::Lost { offsets: from..upto, bytes, reason });
             }
-            // A tail that nobody was told of.
-            Some(_) => {}
+            Some(Damage { bytes, .. }) => parts.push(Part::Tail(bytes)),
             None if reached < upto => {
                 let reason = self.missing(reached, upto);
                 parts.push(Part::Lost { offsets: reached..upto, bytes: found.bytes..found.bytes, reason });
@@ -209,6 +212,11 @@ impl Partition<'_> {
                         new.copy(old, &sound)?;
                     }
                 }
+                Part::Tail(bytes) => {
+                    if let Some(old) = old {
+                        new.copy_tail(old, bytes)?;
+                    }
+                }
                 Part::Lost { offsets, bytes, reason } => {
                     let kept = match old {
                         Some(old) if bytes.end == old.end().position => {
@@ -262,6 +270,17 @@ impl<'a> NewSegments<'a> {
     fn copy(&mut self, old: &LogSegment, sound: &Sound) -> Result<()> {
         old.copy_sound(sound.bytes.clone(), sound.offsets.start, &mut |_, parts| self.write(parts))?;
         self.epoch = sound.epoch;
+        Ok(())
+    }
+
+    /// Copies bytes as they are.
+    fn copy_tail(&mut self, old: &LogSegment, bytes: Range<u64>) -> Result<()> {
+        let mut from = bytes.start;
+        while from < bytes.end {
+            let chunk = old.log().slice(from..bytes.end.min(from + CHUNK_BYTES))?;
+            self.write(&[IoSlice::new(&chunk)])?;
+            from += chunk.len() as u64;
+        }
         Ok(())
     }
 
