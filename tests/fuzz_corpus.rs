@@ -3,8 +3,11 @@
 use std::fs;
 use std::path::Path;
 
-#[path = "../fuzz/targets/batch_decode.rs"]
-mod batch_decode;
+use streamlog::Compression;
+
+#[allow(unreachable_pub, dead_code, reason = "the fuzzers have these files as a library")]
+#[path = "../fuzz/targets/lib.rs"]
+mod targets;
 
 /// Runs `target` over each file in `fuzz/corpus/<name>/`.
 fn run_corpus(name: &str, target: fn(&[u8])) {
@@ -22,6 +25,51 @@ fn run_corpus(name: &str, target: fn(&[u8])) {
 }
 
 #[test]
-fn batch_decode_survives_its_corpus() {
-    run_corpus("batch_decode", batch_decode::run);
+fn batches_that_are_not_compressed() {
+    run_corpus("batch_decode_none", |data| targets::batch_decode::run(Compression::None, data));
+}
+
+#[test]
+fn batches_compressed_with_gzip() {
+    run_corpus("batch_decode_gzip", |data| targets::batch_decode::run(Compression::Gzip, data));
+}
+
+#[test]
+fn batches_compressed_with_snappy() {
+    run_corpus("batch_decode_snappy", |data| targets::batch_decode::run(Compression::Snappy, data));
+}
+
+#[test]
+fn batches_compressed_with_lz4() {
+    run_corpus("batch_decode_lz4", |data| targets::batch_decode::run(Compression::Lz4, data));
+}
+
+#[test]
+fn batches_compressed_with_zstd() {
+    run_corpus("batch_decode_zstd", |data| targets::batch_decode::run(Compression::Zstd, data));
+}
+
+#[test]
+fn hostile_indexes() {
+    run_corpus("index_open", targets::index_open::run);
+}
+
+#[test]
+fn damaged_segments() {
+    run_corpus("segment_recovery", targets::segment_recovery::run);
+}
+
+#[test]
+fn hostile_catalogs() {
+    run_corpus("catalog_replay", targets::catalog_replay::run);
+}
+
+#[test]
+fn hostile_properties() {
+    run_corpus("properties", targets::properties::run);
+}
+
+#[test]
+fn programs_against_a_model() {
+    run_corpus("engine", targets::engine::run);
 }
