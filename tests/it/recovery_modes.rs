@@ -570,7 +570,7 @@ fn strict_refuses_a_log_start_behind_the_end() {
 
 #[test]
 fn a_salvaged_log_answers_for_times_and_segments() {
-    let (dir, saved) = damaged();
+    let (dir, saved) = damaged(false);
     let broker = dir.open(RecoveryMode::Salvage).unwrap();
     let partition = partition(&broker).unwrap();
     assert_eq!(
@@ -592,7 +592,7 @@ fn a_salvaged_log_answers_for_times_and_segments() {
 
 #[test]
 fn a_look_in_each_mode_at_a_damaged_directory_changes_nothing() {
-    let (dir, saved) = damaged();
+    let (dir, saved) = damaged(false);
     let before = dir.disk.files();
     let steps = dir.disk.step_count();
     for mode in [RecoveryMode::Salvage, RecoveryMode::Repair, RecoveryMode::Strict] {
@@ -690,7 +690,7 @@ fn a_crash_at_any_step_of_a_salvage_of_overlapping_segments_loses_nothing_more()
 
 #[test]
 fn what_stands_for_lost_records_is_a_batch_to_others() {
-    let (dir, saved) = damaged();
+    let (dir, saved) = damaged(false);
     let broker = dir.open(RecoveryMode::Salvage).unwrap();
     let mut read = Vec::new();
     for segment in partition(&broker).unwrap().segments() {
