@@ -400,3 +400,28 @@ fn a_salvage_keeps_the_tail_that_it_does_not_save() {
     let cut = found.cut.as_ref().expect("the tail was cut");
     assert!(std::fs::read(&cut.quarantine[0]).unwrap().windows(4).any(|part| part == b"?orn"));
 }
+
+/// Where the durable slot and the recovery point were lost, what a clean close had vouched for was cut by the open after the next one,
+/// once an index that was made anew no longer led past a damaged batch.
+#[test]
+fn what_a_clean_close_vouched_for_is_not_cut_later() {
+    let place = Place::disk();
+    let (broker, partition) = place.begin(TopicConfig::default().index_interval_bytes(0));
+    for value in ["damaged", "sound", "sound too"] {
+        partition.append(&[Record::new().value(value)]).unwrap();
+    }
+    let path = partition.segments().remove(0).path().to_path_buf();
+    drop((broker, partition));
+    let mut log = std::fs::read(&path).unwrap();
+    log[70] ^= 1;
+    std::fs::write(&path, &log).unwrap();
+    std::fs::remove_file(path.with_extension("timeindex")).unwrap();
+    std::fs::remove_file(place.path().join("recovery-point-offset-checkpoint")).unwrap();
+    let slots = place.path().join("streamlog.durable");
+    std::fs::write(&slots, &std::fs::read(&slots).unwrap()[..32]).unwrap();
+    for _ in 0..3 {
+        let report = place.open().recovery_report().clone();
+        assert!(report.partitions.iter().all(|found| found.cut.is_none()), "{report}");
+        assert_eq!(std::fs::read(&path).unwrap(), log);
+    }
+}

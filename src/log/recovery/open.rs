@@ -48,7 +48,9 @@ pub(crate) fn open(
     let epoch = partition.settle_epochs(&segments, report)?;
     let end = segments.active.end().offset;
     report.end_offset = end;
-    if !is_trusted && let Err(error) = slot.write(end) {
+    // Also where a slot was lost: the marker vouches for these offsets only until the next append.
+    let is_known = is_trusted && partition.slot_offset.unwrap_or(Offset::ZERO) >= end;
+    if !is_known && let Err(error) = slot.write(end) {
         log::warn!("{name}: cannot note the durable offset {end}: {error}");
     }
     let first_base = segments.sealed.first().unwrap_or(&segments.active).base();
