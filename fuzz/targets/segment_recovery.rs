@@ -424,7 +424,10 @@ fn check(whole: &Whole, case: &Case) {
     let is_anew = recovery == RecoveryMode::Salvage && case.is_other;
     for storage in [&killed, &storage] {
         let (broker, _) = files::open(storage).expect("it opened before");
-        if is_anew && broker.topic(TOPIC).and_then(|topic| topic.partition(0)).is_err() {
+        let is_offline = broker.topic(TOPIC).and_then(|topic| topic.partition(0)).is_err();
+        // As where an index that was made anew no longer leads past what is damaged.
+        let is_damaged = served.served.iter().any(|one| matches!(one, Served::Refused(..)));
+        if is_offline && (is_anew || is_damaged) {
             continue;
         }
         let partition = partition_of(&broker);
