@@ -109,18 +109,20 @@ impl LogDir {
         if config.is_read_only {
             view::check_is_there(&*storage, path)?;
         }
-        match storage.stat(path) {
+        let has_id = match storage.stat(path) {
             Ok(entry) if entry.kind != EntryKind::Directory => {
                 return Err(Error::NotADirectory { path: path.to_path_buf() });
             }
-            // Until there is an id in it, an earlier attempt may have ended before the directory's own name was durable.
-            Ok(_) if meta_properties::exists(&*storage, path)? => {}
-            Ok(_) => sync_names(&*storage, path)?,
+            Ok(_) => meta_properties::exists(&*storage, path)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 storage.create_dir(path).map_err(Error::io("create", path))?;
-                sync_names(&*storage, path)?;
+                false
             }
             Err(error) => return Err(Error::io("open", path)(error)),
+        };
+        if !has_id {
+            // Until there is an id in it, an earlier attempt may have ended before the directory's own name was durable.
+            sync_names(&*storage, path)?;
         }
         warn_of_network(&*storage, path);
         let lock_path = path.join(LOCK_FILE);
@@ -136,6 +138,10 @@ impl LogDir {
             Err(error) => return Err(Error::io("look for", &slots)(error)),
         };
         let meta = meta_properties::open(&*storage, path, is_new, cluster, &random)?;
+        if is_new && has_id {
+            // An attempt may have been killed before it synced the name of the id, and the slots must not outlive that.
+            storage.sync_dir(path).map_err(Error::io("sync", path))?;
+        }
         let (marker, was_clean) = CleanMarker::find(&storage, path)?;
         let mut ignored = Vec::new();
         let mut read = |name: &str| match checkpoint_file::read_offsets(&*storage, &path.join(name)) {
