@@ -125,10 +125,15 @@ impl LogSegment {
         Ok(largest)
     }
 
-    /// The largest timestamp of the first batch, from which the segment's age counts.
+    /// The largest timestamp of the first batch, from which the segment's age counts. None where that batch is damaged:
+    /// no reason to append nothing more.
     pub(crate) fn first_timestamp(&self) -> Result<Option<Timestamp>> {
         let mut scan = Scan::new(&self.log, self.base, 0..self.end().position, self.base);
-        let first = scan.next()?.map(|found| found.batch.max_timestamp());
+        let first = match scan.next() {
+            Ok(first) => first.map(|found| found.batch.max_timestamp()),
+            Err(error) if error.is_corruption() => None,
+            Err(error) => return Err(error),
+        };
         Ok(first.filter(|timestamp| timestamp.as_millis() >= 0))
     }
 }

@@ -413,6 +413,28 @@ fn what_is_appended_behind_damage_is_read() {
     }
 }
 
+#[test]
+fn a_damaged_first_batch_does_not_keep_a_reopened_log_from_growing() {
+    let whole = Whole::in_memory(EVERY_BATCH);
+    let first = whole.batches.iter().rfind(|batch| batch.is_first()).unwrap();
+    let mut end = whole.end();
+    whole.broker.close().unwrap();
+    for byte in [BASE_OFFSET.start + 7, LENGTH.start + 3, MAGIC.start, CRC.start, LAST_DELTA.end - 1, RECORDS]
+    {
+        whole.with_damage([(first, byte, 0x01)], || {
+            let builder = Broker::builder().log_dir("data").storage(whole.memory.clone().unwrap());
+            let broker = builder.clock(ManualClock::new(Timestamp::from_millis(START))).open().unwrap();
+            assert!(broker.recovery_report().was_clean);
+            let partition = broker.topic("t").unwrap().partition(0).unwrap();
+            let offsets = partition.append(&[Record::new().value(&value(end))]).unwrap();
+            assert_eq!(u64::from(offsets.start), end, "byte {byte}");
+            assert_eq!(partition.read(offset(end), 1).unwrap().len(), 1);
+            broker.close().unwrap();
+        });
+        end += 1;
+    }
+}
+
 /// A value that holds whole batches, of which a damaged length may hit any.
 #[test]
 fn a_damaged_length_never_leads_into_a_value() {

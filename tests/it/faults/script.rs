@@ -1,4 +1,7 @@
 //! One short life of a broker: topics, appends with and without a sync, rolls, checkpoints, a clean close, a reopening.
+//!
+//! For the tests that look at one kind of fault closely, by partition and without producers. The life in which every
+//! capability has a part, and which is crashed at every step, is in `life`.
 
 use std::time::Duration;
 
