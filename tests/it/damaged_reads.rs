@@ -417,10 +417,11 @@ fn what_is_appended_behind_damage_is_read() {
 fn a_damaged_first_batch_does_not_keep_a_reopened_log_from_growing() {
     let whole = Whole::in_memory(EVERY_BATCH);
     let first = whole.batches.iter().rfind(|batch| batch.is_first()).unwrap();
-    let mut end = whole.end();
+    let bytes =
+        [BASE_OFFSET.start + 7, LENGTH.start + 3, MAGIC.start, CRC.start, LAST_DELTA.end - 1, RECORDS];
+    let end = whole.end();
     whole.broker.close().unwrap();
-    for byte in [BASE_OFFSET.start + 7, LENGTH.start + 3, MAGIC.start, CRC.start, LAST_DELTA.end - 1, RECORDS]
-    {
+    for (end, byte) in (end..).zip(bytes) {
         whole.with_damage([(first, byte, 0x01)], || {
             let builder = Broker::builder().log_dir("data").storage(whole.memory.clone().unwrap());
             let broker = builder.clock(ManualClock::new(Timestamp::from_millis(START))).open().unwrap();
@@ -431,7 +432,6 @@ fn a_damaged_first_batch_does_not_keep_a_reopened_log_from_growing() {
             assert_eq!(partition.read(offset(end), 1).unwrap().len(), 1);
             broker.close().unwrap();
         });
-        end += 1;
     }
 }
 
