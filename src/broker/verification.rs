@@ -19,7 +19,7 @@ use crate::topic::Catalog;
 pub struct Verification {
     /// What was found, the worst first.
     pub findings: Vec<Finding>,
-    /// How many findings there were beyond the 10,000 that are kept.
+    /// How many findings there were beyond the 10,000 that are kept, which are the worst.
     pub findings_left_off: u64,
     /// Whether something changed while it was looked at: another process writes to the directories. One that has them open and
     /// is idle does not show.
@@ -150,8 +150,7 @@ impl BrokerBuilder {
         Catalog::verify(&files, &dirs, &mut findings);
         let is_changing = findings.is_changing || dirs.iter().any(|claims| claims.have_changed(&*storage));
         let counts = findings.counts;
-        let (mut findings, findings_left_off) = findings.into_parts();
-        findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        let (findings, findings_left_off) = findings.into_parts();
         Ok(Verification {
             findings,
             findings_left_off,

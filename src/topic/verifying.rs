@@ -34,16 +34,16 @@ impl Catalog {
     pub(crate) fn verify(files: &Arc<OpenFiles>, dirs: &[Claims], findings: &mut Findings) {
         let mut verifying = Verifying { files, dirs, known: HashSet::new() };
         let (mut of_catalog, mut replayed) = verifying.replay();
-        if is_damaged(&of_catalog) {
+        if of_catalog.has_damage() {
             (of_catalog, replayed) = verifying.replay();
         }
-        let is_whole = !is_damaged(&of_catalog);
+        let is_whole = !of_catalog.has_damage();
         findings.append(of_catalog);
         let mut again = Vec::new();
         for (name, record) in &replayed.topics {
             for told in verifying.told(name, record, findings) {
                 let of_partition = verifying.look(&told);
-                if is_damaged(&of_partition) {
+                if of_partition.has_damage() {
                     again.push(told);
                 } else {
                     findings.append(of_partition);
@@ -186,8 +186,4 @@ fn finding(
     reason: String,
 ) -> Finding {
     Finding { severity, kind, partition, offsets: None, path, position: None, reason }
-}
-
-fn is_damaged(findings: &Findings) -> bool {
-    findings.list().iter().any(|finding| finding.severity == Severity::Damage)
 }
