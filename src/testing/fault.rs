@@ -209,6 +209,11 @@ impl Kind {
         }
     }
 
+    /// Whether what a sync that it hits was to write is lost: not where the sync was never made.
+    pub(super) fn loses_unsynced(self) -> bool {
+        !matches!(self, Kind::PowerCut | Kind::Interrupted)
+    }
+
     /// How many of the bytes that a call was to write it writes all the same.
     pub(super) fn written(self, bytes: usize) -> usize {
         match self {

@@ -413,7 +413,9 @@ impl StorageFile for OpenFile {
             None => file.sync(),
             Some(Kind::LyingSync) => {}
             Some(kind) => {
-                file.fail_sync();
+                if kind.loses_unsynced() {
+                    file.fail_sync();
+                }
                 return Err(kind.error().unwrap_or_else(no_answer));
             }
         }
@@ -595,6 +597,27 @@ mod tests {
         write(&*file, 0, b"New").unwrap();
         file.sync_data().unwrap();
         assert_eq!(left(&disk, Crash::PowerCut), b"New", "what is written again is");
+    }
+
+    #[test]
+    fn a_sync_that_was_not_made_loses_nothing() {
+        for fault in [Fault::power_cut(), Fault::interrupted()] {
+            let (disk, file) = begin();
+            write(&*file, 0, b"new").unwrap();
+            let first = disk.call_count() + 1;
+            disk.inject(fault.clone().on(Calls::Syncs).at_call(first));
+            assert!(file.sync_data().is_err());
+            let next = disk.after(Crash::Kill);
+            next.open(path(), Access::Write).unwrap().sync_data().unwrap();
+            assert_eq!(left(&next, Crash::PowerCut), b"new", "{fault}");
+        }
+        let (disk, file) = begin();
+        (0..40).for_each(|at| write(&*file, at, b"n").unwrap());
+        disk.inject(Fault::power_cut());
+        assert!(file.sync_data().is_err() && file.sync_data().is_err());
+        let is_prefix =
+            |bytes: &[u8]| !bytes.iter().skip_while(|&&byte| byte == b'n').any(|&byte| byte == b'n');
+        assert!(leavings(&disk, torn).iter().all(|files| is_prefix(&files[path()])));
     }
 
     #[test]
