@@ -1,7 +1,7 @@
 //! A directory's entries as the processes see them, those on the device, and the changes in between.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 
 use fastrand::Rng;
 
@@ -37,8 +37,14 @@ impl Directory {
         self.unsynced.push(change);
     }
 
-    /// A change that nothing takes back.
-    pub(super) fn change_for_good(&mut self, change: &NameChange) {
+    /// Gives this name to `node`, or to nothing, on the device too: no change from before takes it back.
+    pub(super) fn change_for_good(&mut self, name: &OsStr, node: Option<usize>) {
+        let unsynced = std::mem::take(&mut self.unsynced);
+        self.unsynced = unsynced.into_iter().filter_map(|change| change.without(name)).collect();
+        let change = match node {
+            Some(node) => NameChange::Link(name.to_os_string(), node),
+            None => NameChange::Unlink(name.to_os_string()),
+        };
         change.apply(&mut self.seen);
         change.apply(&mut self.device);
     }
@@ -80,6 +86,18 @@ impl Directory {
 }
 
 impl NameChange {
+    /// What is left of it where this name is not its own any more.
+    fn without(self, name: &OsStr) -> Option<NameChange> {
+        match self {
+            NameChange::Link(other, _) | NameChange::Unlink(other) if other == name => None,
+            NameChange::Rename(source, target, node) if source == name => {
+                Some(NameChange::Link(target, node))
+            }
+            NameChange::Rename(source, target, _) if target == name => Some(NameChange::Unlink(source)),
+            change => Some(change),
+        }
+    }
+
     fn apply(&self, names: &mut Names) {
         match self {
             NameChange::Link(name, node) => drop(names.insert(name.clone(), *node)),

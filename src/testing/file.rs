@@ -40,6 +40,11 @@ impl File {
         File { seen: bytes.clone(), device: bytes, ..File::default() }
     }
 
+    /// Has these bytes on the device from now on.
+    pub(super) fn put(&mut self, bytes: &[u8]) {
+        *self = File { is_locked: self.is_locked, ..File::of(bytes.to_vec()) };
+    }
+
     pub(super) fn change(&mut self, change: FileChange) {
         change.apply(&mut self.seen);
         self.unsynced.push(Unsynced { change, is_lost: false });

@@ -153,21 +153,21 @@ impl State {
     /// Puts a file with these bytes on the device, whatever was there, with the directories above it.
     pub(super) fn put(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let (mut directory, mut names) = (root(path), names(path).peekable());
+        names.peek().ok_or(io::ErrorKind::IsADirectory)?;
         while let Some(name) = names.next() {
             let known = self.directory(directory)?.seen.get(name).copied();
-            let is_last = names.peek().is_none();
-            if let (true, Some(known)) = (is_last, known) {
-                *self.file(known)? = File::of(bytes.to_vec());
-            } else if known.is_none() {
-                let node = if is_last {
-                    Node::File(File::of(bytes.to_vec()))
-                } else {
-                    Node::Directory(Directory::default())
-                };
-                let node = self.add(node);
-                self.directory(directory)?.change_for_good(&NameChange::Link(name.to_os_string(), node));
-            }
-            directory = self.directory(directory)?.seen.get(name).copied().unwrap_or(directory);
+            let is_file = names.peek().is_none();
+            let node = match known {
+                Some(known) if is_file => {
+                    self.file(known)?.put(bytes);
+                    known
+                }
+                Some(known) => self.directory(known).map(|_| known)?,
+                None if is_file => self.add(Node::File(File::of(bytes.to_vec()))),
+                None => self.add(Node::Directory(Directory::default())),
+            };
+            self.directory(directory)?.change_for_good(name, Some(node));
+            directory = node;
         }
         Ok(())
     }
@@ -176,7 +176,7 @@ impl State {
     pub(super) fn remove(&mut self, path: &Path) -> io::Result<()> {
         self.find(path)?;
         let (parent, name) = self.parent(path)?;
-        self.directory(parent)?.change_for_good(&NameChange::Unlink(name));
+        self.directory(parent)?.change_for_good(&name, None);
         Ok(())
     }
 
@@ -245,4 +245,74 @@ fn names(path: &Path) -> impl DoubleEndedIterator<Item = &OsStr> {
         Component::ParentDir => Some(component.as_os_str()),
         Component::Prefix(_) | Component::RootDir | Component::CurDir => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use crate::testing::{Crash, TestDisk};
+    use crate::{Access, Storage};
+
+    use super::*;
+
+    fn left(disk: &TestDisk) -> BTreeMap<PathBuf, Vec<u8>> {
+        disk.after(Crash::PowerCut).files()
+    }
+
+    #[test]
+    fn what_is_put_is_on_the_device_whatever_was_changed_there_and_not_synced() {
+        let path = Path::new("d/file");
+        let expected = BTreeMap::from([(path.to_path_buf(), b"new".to_vec())]);
+        let changes: [fn(&TestDisk, &Path); 4] = [
+            |disk, path| disk.remove_file(path).unwrap(),
+            |disk, path| drop((disk.remove_file(path), disk.open(path, Access::Create).unwrap())),
+            |disk, path| disk.rename(path, Path::new("d/other")).unwrap(),
+            |disk, path| {
+                disk.put("d/other", "other").unwrap();
+                disk.rename(Path::new("d/other"), path).unwrap();
+            },
+        ];
+        for (number, change) in changes.into_iter().enumerate() {
+            let disk = TestDisk::new();
+            disk.put(path, "old").unwrap();
+            change(&disk, path);
+            disk.put(path, "new").unwrap();
+            assert_eq!(left(&disk).get(path), expected.get(path), "{number}");
+            disk.sync_dir(Path::new("d")).unwrap();
+            assert_eq!(left(&disk), disk.files(), "{number}");
+            assert_eq!(left(&disk).get(path), expected.get(path), "{number}");
+        }
+        let disk = TestDisk::new();
+        disk.create_dir(Path::new("d")).unwrap();
+        disk.put(path, "new").unwrap();
+        assert_eq!(left(&disk), expected, "the directory is there as well");
+    }
+
+    #[test]
+    fn what_is_taken_does_not_come_back_with_a_sync() {
+        let disk = TestDisk::new();
+        let path = Path::new("file");
+        disk.open(path, Access::Create).unwrap();
+        disk.take(path).unwrap();
+        disk.sync_dir(Path::new("")).unwrap();
+        assert!(left(&disk).is_empty() && disk.files().is_empty());
+        disk.put("old", "1").unwrap();
+        disk.rename(Path::new("old"), path).unwrap();
+        disk.take(path).unwrap();
+        disk.sync_dir(Path::new("")).unwrap();
+        assert!(left(&disk).is_empty() && disk.files().is_empty());
+    }
+
+    #[test]
+    fn a_root_is_no_file_and_a_lock_outlives_what_is_put() {
+        let disk = TestDisk::new();
+        for root in ["", "/", "."] {
+            assert_eq!(disk.put(root, "1").unwrap_err().kind(), io::ErrorKind::IsADirectory, "{root:?}");
+        }
+        let path = Path::new("lock");
+        let _held = disk.lock(path).unwrap();
+        disk.put(path, "1").unwrap();
+        assert_eq!(disk.lock(path).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    }
 }
