@@ -177,7 +177,7 @@ impl EveryCrash {
         let last = calls.len() as u64 + 1;
         let mut count = 0;
         let stride = usize::try_from(self.stride).unwrap_or(usize::MAX);
-        for step in (*self.steps.start()..=last.min(*self.steps.end())).step_by(stride) {
+        for step in (1.max(*self.steps.start())..=last.min(*self.steps.end())).step_by(stride) {
             let call = usize::try_from(step).ok().and_then(|step| calls.get(step.checked_sub(1)?)).cloned();
             let disk = self.disk.after(Crash::Kill);
             disk.inject(Fault::power_cut().at_step(step));
@@ -263,6 +263,7 @@ mod tests {
         assert_eq!(run(EveryCrash::new().stride(3)), [1, 4]);
         assert_eq!(run(EveryCrash::new().stride(0).steps(2..=3)), [2, 3]);
         assert_eq!(run(EveryCrash::new().steps(9..=10)), [0; 0]);
+        assert_eq!(run(EveryCrash::new().steps(0..=1)), [1], "there is no step 0");
         let disk = TestDisk::new();
         disk.create_dir(Path::new("a")).unwrap();
         assert_eq!(
