@@ -71,12 +71,19 @@ impl Storage for DiskStorage {
         match access {
             Access::Create => options.write(true).create_new(true),
             Access::Write => options.write(true),
-            Access::Read | Access::Map => &mut options,
+            // So that a pipe is not waited for.
+            Access::Read | Access::Map => {
+                options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+            }
         };
         let file = options.open(path)?;
-        if matches!(access, Access::Read | Access::Map) && file.metadata()?.is_dir() {
-            // Unix opens a directory for reading without complaint.
-            return Err(io::ErrorKind::IsADirectory.into());
+        if matches!(access, Access::Read | Access::Map) {
+            // Unix opens a directory for reading without complaint, and a pipe or a device as well.
+            match file.metadata()?.file_type() {
+                kind if kind.is_dir() => return Err(io::ErrorKind::IsADirectory.into()),
+                kind if kind.is_file() => {}
+                _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file")),
+            }
         }
         if access == Access::Map {
             match MappedFile::new(&file) {
