@@ -315,3 +315,47 @@ fn a_directory_that_is_open_is_verified_and_so_are_several() {
     broker.close().unwrap();
     assert!(builder().verify().unwrap().was_clean);
 }
+
+#[test]
+fn an_index_of_damaged_batches_is_no_fault_of_its_own() {
+    let place = closed();
+    // The last batch of the first segment, which the index names and nothing follows, and the last batch of all.
+    let logs = logs(&place);
+    for path in [&logs[0], &logs[2]] {
+        let end = usize::try_from(fs::metadata(path).unwrap().len()).unwrap();
+        flip(path, end - 1);
+    }
+    let found = verify(&place);
+    let last = base(&logs[1]) - 1;
+    let [one, other] = &found.findings[..] else { panic!("{found}") };
+    assert_eq!((one.kind, one.offsets.clone()), (FindingKind::DamagedBatch, offsets(last, last + 1)));
+    assert_eq!((other.kind, other.offsets.clone()), (FindingKind::DamagedBatch, offsets(23, 24)));
+}
+
+#[test]
+fn notes_do_not_hide_damage() {
+    let place = closed();
+    flip(&logs(&place)[0], 70);
+    for number in 0..10_001 {
+        fs::write(place.path().join(format!("{number}.tmp")), "").unwrap();
+    }
+    let found = verify(&place);
+    assert!(!found.is_sound() && found.findings[0].kind == FindingKind::DamagedBatch);
+    assert_eq!((found.findings.len(), found.findings_left_off), (10_000, 2));
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_file_is_told_and_not_waited_for() {
+    let names =
+        ["t-0/00000000000000000000.index", "t-0/partition.metadata", "meta.properties", "streamlog.durable"];
+    for name in names {
+        let place = closed();
+        let path = place.path().join(name);
+        fs::remove_file(&path).unwrap();
+        let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        let found = verify(&place);
+        assert!(found.findings.iter().any(|finding| finding.path == path), "{name}: {found}");
+    }
+}

@@ -297,12 +297,13 @@ impl Look<'_> {
         let index = IndexCheck::new(&segment);
         let mut visit = Visit { look: self, epochs, on_record, log: &segment, index, damage: None };
         let reached = segment.survey(Borders { begin: base, end, durable }, &mut visit);
-        let Visit { index, damage, .. } = visit;
+        let Visit { mut index, damage, .. } = visit;
         let reached = reached?;
         let log = &segment.paths().log;
         let upto = match (end, damage) {
             (end, Some(damage)) => {
                 let upto = end.unwrap_or(self.durable.offset()).max(reached.offset);
+                index.skip(&damage.bytes, end.unwrap_or(Offset::MAX));
                 self.damage(log, damage, upto, end.is_some());
                 upto
             }
