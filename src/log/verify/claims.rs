@@ -98,6 +98,11 @@ impl Claims {
             || durable_slots::bytes(storage, &self.path).ok().flatten() != self.slot_bytes
     }
 
+    /// Whether the directory was closed in order, and nobody has appended to it since.
+    pub(super) fn are_final(&self, storage: &dyn Storage) -> bool {
+        self.was_clean && storage.stat(&self.path.join(clean_marker::FILE_NAME)).is_ok()
+    }
+
     /// The directory's id, where it says so.
     pub(crate) fn id(&self) -> Option<Uuid> {
         self.meta.as_ref().map(|meta| meta.directory)

@@ -1,7 +1,8 @@
 //! Everything in a partition's directory, held against what is known of it: batches, records, indexes, epochs.
 //!
 //! Damage is told from a torn tail as recovery does: below what was known to be durable it is damage, beyond it the next open
-//! cuts it off. After a clean close nothing is cut out of the middle, so what is bad there is damage in any case.
+//! cuts it off. After a clean close nothing is cut out of the middle, so what is bad there is damage in any case, unless somebody
+//! has begun to append meanwhile.
 //!
 //! Memory: a window of the log, one batch decompressed, a window of each index.
 
@@ -359,7 +360,8 @@ impl Look<'_> {
             }
             return;
         }
-        let is_damage = offsets.start < self.durable.offset() || (is_inside && self.subject.claims.was_clean);
+        let is_damage = offsets.start < self.durable.offset()
+            || (is_inside && self.subject.claims.are_final(self.storage()));
         let (severity, kind) =
             if is_damage { (Severity::Damage, kind) } else { (Severity::Mended, FindingKind::TornTail) };
         let mut finding = self.finding(severity, kind, log.to_path_buf(), reason);

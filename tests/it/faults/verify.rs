@@ -1,14 +1,16 @@
 //! A verification of what crashes leave, of every flipped byte, and beside a broker that changes everything.
 
 use std::collections::BTreeMap;
+use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use streamlog::testing::{Call, Crash, Fault, TestDisk};
 use streamlog::{
-    Broker, Finding, FindingKind, Offset, Record, Result, Severity, Storage, Timestamp, TopicConfig,
-    Verification,
+    Access, Broker, Entry, Finding, FindingKind, Offset, Partition, Record, Result, Severity, Slice, Storage,
+    StorageFile, StorageLock, Timestamp, TopicConfig, Verification,
 };
 
 use super::acknowledgement::Ledger;
@@ -276,4 +278,102 @@ fn a_disk_that_refuses_to_be_read_is_told_and_what_can_be_read_is_looked_at() {
         "{found}"
     );
     assert!(refused[0].path.ends_with(Path::new("t-0/00000000000000000000.log")));
+}
+
+/// A disk on which somebody opens a broker when the directory of `t-0` is listed, and appends two batches there after each read.
+#[derive(Debug, Clone)]
+struct Busy {
+    disk: TestDisk,
+    partition: Arc<Mutex<Option<Partition>>>,
+}
+
+impl Busy {
+    fn append(&self) {
+        let partition = self.partition.lock().unwrap();
+        for _ in 0..2 {
+            partition.as_ref().unwrap().append(&[Record::new().value("new")]).unwrap();
+        }
+    }
+}
+
+impl Storage for Busy {
+    fn open(&self, path: &Path, access: Access) -> io::Result<Box<dyn StorageFile>> {
+        let file = self.disk.open(path, access)?;
+        let is_log = path.starts_with("data/t-0") && path.extension().is_some_and(|part| part == "log");
+        if is_log { Ok(Box::new(BusyFile { file, disk: self.clone() })) } else { Ok(file) }
+    }
+    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        if path.ends_with("t-0") {
+            self.partition.lock().unwrap().get_or_insert_with(|| {
+                let (broker, _) = script::open(&self.disk).unwrap();
+                broker.topic("t").unwrap().partition(0).unwrap()
+            });
+            self.append();
+        }
+        self.disk.list(path)
+    }
+    fn stat(&self, path: &Path) -> io::Result<Entry> {
+        self.disk.stat(path)
+    }
+    fn create_dir(&self, _: &Path) -> io::Result<()> {
+        panic!("nothing is changed")
+    }
+    fn rename(&self, _: &Path, _: &Path) -> io::Result<()> {
+        panic!("nothing is changed")
+    }
+    fn remove_file(&self, _: &Path) -> io::Result<()> {
+        panic!("nothing is changed")
+    }
+    fn remove_dir(&self, _: &Path) -> io::Result<()> {
+        panic!("nothing is changed")
+    }
+    fn sync_dir(&self, _: &Path) -> io::Result<()> {
+        panic!("nothing is changed")
+    }
+    fn lock(&self, _: &Path) -> io::Result<StorageLock> {
+        panic!("nothing is locked")
+    }
+}
+
+#[derive(Debug)]
+struct BusyFile {
+    file: Box<dyn StorageFile>,
+    disk: Busy,
+}
+
+impl StorageFile for BusyFile {
+    fn slice(&self, range: Range<u64>) -> io::Result<Slice> {
+        let read = self.file.slice(range);
+        self.disk.append();
+        read
+    }
+    fn bytes(&self) -> io::Result<u64> {
+        self.file.bytes()
+    }
+    fn write_at(&self, _: u64, _: &[IoSlice<'_>]) -> io::Result<()> {
+        panic!("nothing is changed")
+    }
+    fn set_bytes(&self, _: u64) -> io::Result<()> {
+        panic!("nothing is changed")
+    }
+    fn allocate(&self, _: Range<u64>) -> io::Result<()> {
+        panic!("nothing is changed")
+    }
+    fn zero(&self, _: Range<u64>) -> io::Result<()> {
+        panic!("nothing is changed")
+    }
+    fn sync_data(&self) -> io::Result<()> {
+        panic!("nothing is changed")
+    }
+}
+
+#[test]
+fn what_is_appended_after_a_clean_close_while_it_is_read_is_no_damage() {
+    let disk = TestDisk::new();
+    let (broker, _) = script::open(&disk).unwrap();
+    let partition = broker.admin().create_topic(streamlog::NewTopic::new("t")).unwrap().partition(0).unwrap();
+    partition.append(&[Record::new().value("old")]).unwrap();
+    broker.close().unwrap();
+    let found = verify(Busy { disk, partition: Arc::default() }).unwrap();
+    assert!(found.was_clean && found.is_changing && found.is_sound(), "{found}");
 }
