@@ -106,9 +106,9 @@ impl Scrubber {
                 return self.interval;
             };
             match log.scrub(&mut check, budget - spent) {
-                Some(Ok(Scrubbed { bytes, damage, is_last })) => {
+                Some(Ok(Scrubbed { bytes, read_bytes, damage, is_last })) => {
                     self.counters.bytes.add(bytes);
-                    spent += bytes;
+                    spent += read_bytes;
                     damage.into_iter().for_each(|error| self.note(&mut round, error));
                     if is_last {
                         self.counters.segments.bump();

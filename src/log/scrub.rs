@@ -10,6 +10,8 @@ use crate::sync::Arc;
 pub(crate) struct Scrubbed {
     /// How many bytes it passed.
     pub(crate) bytes: u64,
+    /// How many it read for that.
+    pub(crate) read_bytes: u64,
     /// [`Error::DamagedBatch`], or [`Error::InvalidFile`] for an index.
     pub(crate) damage: Vec<Error>,
     /// Whether the segment is done.
@@ -28,9 +30,9 @@ impl Log {
         // Afterwards: the files are found by their names, which may be another topic's.
         let is_ours = self.check_open().is_ok()
             && self.segments.load().sealed().any(|segment| segment.base() == check.base());
-        let scrubbed = |Piece { bytes, findings, is_last }| {
+        let scrubbed = |Piece { bytes, read_bytes, findings, is_last }| {
             let damage = findings.into_iter().map(|finding| self.damage(finding)).collect();
-            Scrubbed { bytes, damage, is_last }
+            Scrubbed { bytes, read_bytes, damage, is_last }
         };
         is_ours.then(|| piece.map(scrubbed))
     }

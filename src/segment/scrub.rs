@@ -13,7 +13,7 @@ use crate::offset::Offset;
 use crate::storage::{Access, OpenFiles};
 use crate::sync::Arc;
 
-/// How much is read at a time, unless a batch is larger; what a piece reads beyond its end is read again.
+/// How much is read at a time, unless a batch is larger.
 const WINDOW_BYTES: usize = 64 << 10;
 
 /// A check of one segment; see the [module](self).
@@ -40,6 +40,8 @@ pub(crate) struct Finding {
 pub(crate) struct Piece {
     /// How many bytes of the segment it passed.
     pub(crate) bytes: u64,
+    /// How many it read of the log for that: a batch that a window cuts in two is read again.
+    pub(crate) read_bytes: u64,
     pub(crate) findings: Vec<Finding>,
     /// Whether it was the last.
     pub(crate) is_last: bool,
@@ -58,7 +60,7 @@ impl SegmentCheck {
         self.segment.base()
     }
 
-    /// Checks about so many bytes more: up to the end of a batch, or the first damage.
+    /// Reads about so many bytes more: up to the end of a batch, or the first damage.
     ///
     /// # Errors
     ///
@@ -70,9 +72,11 @@ impl SegmentCheck {
             *index = Some(IndexCheck::new(Arc::clone(segment)));
         }
         let mut findings = Vec::new();
-        let mut scan = segment.exact_scan(*next, *end).with_window(WINDOW_BYTES);
+        let window_bytes = usize::try_from(bytes_max).unwrap_or(WINDOW_BYTES).min(WINDOW_BYTES);
+        let mut scan = segment.exact_scan(*next, *end).with_window(window_bytes);
         let bad = loop {
-            if scan.position() - start >= bytes_max.max(1) {
+            let is_over = scan.bytes_read() >= bytes_max.max(1) && !scan.is_buffered();
+            if is_over && scan.position() < end.position {
                 break None;
             }
             match scan.next() {
@@ -86,6 +90,7 @@ impl SegmentCheck {
                 Err(error) => return Err(error),
             }
         };
+        let read_bytes = scan.bytes_read();
         *next = SegmentEnd { position: scan.position(), offset: scan.expected() };
         if let Some(error) = bad {
             let behind = segment.readable_behind(*next)?;
@@ -99,7 +104,7 @@ impl SegmentCheck {
             let faults = index.take().map(|index| index.end(end.position));
             findings.extend(faults.into_iter().flatten().map(Finding::of_index));
         }
-        Ok(Piece { bytes: next.position.saturating_sub(start), findings, is_last })
+        Ok(Piece { bytes: next.position.saturating_sub(start), read_bytes, findings, is_last })
     }
 }
 

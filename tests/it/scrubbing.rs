@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use streamlog::testing::{Calls, Fault, TestDisk};
+use streamlog::testing::{Call, Calls, Fault, TestDisk};
 use streamlog::{
     Access, Broker, BrokerConfig, Entry, Error, ManualClock, MemoryStorage, NewTopic, Offset, Partition,
     PartitionId, Record, Storage, StorageFile, StorageLock, Timestamp, TopicConfig,
@@ -115,6 +115,30 @@ fn a_round_reads_every_sealed_segment_once_at_its_rate_and_then_rests() {
     assert_eq!(scrubbed.disk.call_count(), calls, "and does not touch the disk");
     scrubbed.until_round(2);
     assert_eq!(scrubbed.broker.metrics().bytes_scrubbed, bytes * 2);
+}
+
+#[test]
+fn what_is_read_of_the_disk_keeps_to_the_rate() {
+    for rate in [1000, RATE, 1 << 20] {
+        let scrubbed = Scrubbed::open(TestDisk::new(), |config| config.scrub_bytes_per_second(rate));
+        let config = TopicConfig::default().segment_bytes(1 << 20).index_interval_bytes(4096);
+        scrubbed.broker.admin().create_topic(NewTopic::new("t").config(config)).unwrap();
+        for _ in 0..600 {
+            scrubbed.partition(0).append(&[Record::new().value(&vec![7; 2000])]).unwrap();
+        }
+        let [log] = &sealed(&scrubbed.partition(0))[..] else { panic!("one sealed segment") };
+        let read_bytes = || -> u64 {
+            let ranges = scrubbed.disk.calls().into_iter().filter_map(|call| match call {
+                Call::Read(path, range) if path == *log => Some(range.end - range.start),
+                _ => None,
+            });
+            ranges.sum()
+        };
+        let (before, step) = (read_bytes(), Duration::from_secs(64 << 10) / u32::try_from(rate).unwrap());
+        scrubbed.clock.advance(step * 10);
+        let (read, expected) = (read_bytes() - before, 640 << 10);
+        assert!(read <= expected + (128 << 10) && read >= expected / 2, "{read} at {rate} a second");
+    }
 }
 
 #[test]
