@@ -3,7 +3,6 @@
 use std::fmt;
 
 use super::report::{RecoveryReport, ScrubReport};
-use super::scrubber::Scrubber;
 use super::shared::Shared;
 use super::topic::Topic;
 use crate::error::Result;
@@ -70,7 +69,7 @@ impl Broker {
     /// What scrubbing has found ([`BrokerConfig::scrub_interval`](crate::BrokerConfig::scrub_interval())); nothing where it is off.
     #[must_use]
     pub fn scrub_report(&self) -> ScrubReport {
-        self.shared.scrubber.as_ref().map(Scrubber::report).unwrap_or_default()
+        self.shared.scrubber.as_ref().map(|scrubber| scrubber.report()).unwrap_or_default()
     }
 
     /// What this broker has done so far.

@@ -50,6 +50,8 @@ pub(super) struct Scrubber {
 /// What a round has still to do, and has found.
 #[derive(Debug, Default)]
 struct Round {
+    /// Whether the broker is closed: nothing is read any more.
+    is_over: bool,
     is_begun: bool,
     logs: Vec<Arc<Log>>,
     /// Of the log that was taken last.
@@ -81,9 +83,9 @@ impl Scrubber {
         }
     }
 
-    /// Lets go of everything, once no round goes on any more.
+    /// Lets go of everything, and reads nothing from now on. Waits for the piece that is being read.
     pub(super) fn end(&self) {
-        *self.round.lock() = Round::default();
+        *self.round.lock() = Round { is_over: true, ..Round::default() };
     }
 
     /// What has been found so far.
@@ -92,11 +94,25 @@ impl Scrubber {
         ScrubReport { rounds: known.rounds, damage: known.damage.values().map(Arc::clone).collect() }
     }
 
-    /// Reads a piece, of a round over `logs` where a new one begins; how long to wait until the next.
-    pub(super) fn work(&self, logs: impl FnOnce() -> Vec<Arc<Log>>) -> Duration {
+    /// Whether the next piece is the first of a round.
+    pub(super) fn is_resting(&self) -> bool {
+        let round = self.round.lock();
+        !round.is_begun && !round.is_over
+    }
+
+    /// Begins a round over these logs.
+    pub(super) fn begin(&self, logs: Vec<Arc<Log>>) {
+        let mut round = self.round.lock();
+        if !round.is_over {
+            (round.is_begun, round.logs) = (true, logs);
+        }
+    }
+
+    /// Reads a piece of the round that has begun; how long to wait until the next.
+    pub(super) fn work(&self) -> Duration {
         let mut round = self.round.lock();
         if !round.is_begun {
-            (round.is_begun, round.logs) = (true, logs());
+            return self.interval;
         }
         let budget = (self.bytes_per_second / PIECES_PER_SECOND).clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX);
         let mut spent = 0;

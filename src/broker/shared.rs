@@ -35,7 +35,7 @@ pub(crate) struct Shared {
     pub(super) report: RecoveryReport,
     pub(crate) background: Background,
     /// None where it is off.
-    pub(super) scrubber: Option<Scrubber>,
+    pub(super) scrubber: Option<Arc<Scrubber>>,
     /// Held through a close, so that a second one waits for the first.
     workers: Mutex<Vec<Worker>>,
     /// What has to be ended before the logs are closed.
@@ -56,7 +56,7 @@ impl Shared {
         let storage = dirs.first().files.storage();
         let scrubber = config
             .scrub_interval
-            .map(|interval| Scrubber::new(interval, config.scrub_bytes_per_second, storage));
+            .map(|interval| Arc::new(Scrubber::new(interval, config.scrub_bytes_per_second, storage)));
         Shared { config, dirs, catalog, report, background, scrubber, workers, ends, is_closed }
     }
 
@@ -115,7 +115,7 @@ impl Shared {
         // Then background work, so that nothing checkpoints what is being closed; then what makes or removes logs.
         workers.clear();
         self.background.end();
-        self.scrubber.iter().for_each(Scrubber::end);
+        self.scrubber.iter().for_each(|scrubber| scrubber.end());
         self.catalog.end_changes();
         self.dirs.end_checkpoints();
         let mut first_error = None;

@@ -21,7 +21,7 @@ mod open_files;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
-mod recording;
+pub(crate) mod recording;
 
 pub use disk::DiskStorage;
 pub use memory::MemoryStorage;

@@ -11,7 +11,7 @@ use crate::sync::{Arc, AtomicBool, AtomicUsize, Mutex, Relaxed};
 
 /// A call that changes something, with the path that it changes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Call {
+pub(crate) enum Call {
     Open(PathBuf),
     Close(PathBuf),
     Write(PathBuf),
@@ -22,8 +22,8 @@ pub(super) enum Call {
 
 type Hook = Box<dyn FnOnce() + Send>;
 
-#[derive(Debug)]
-pub(super) struct Recording<S> {
+#[derive(Debug, Clone)]
+pub(crate) struct Recording<S> {
     storage: S,
     notes: Arc<Notes>,
 }
@@ -41,7 +41,7 @@ struct Notes {
 }
 
 impl<S: Storage> Recording<S> {
-    pub(super) fn new(storage: S) -> Recording<S> {
+    pub(crate) fn new(storage: S) -> Recording<S> {
         Recording { storage, notes: Arc::default() }
     }
 
@@ -54,7 +54,7 @@ impl<S: Storage> Recording<S> {
     }
 
     /// Runs `hook` in the middle of the next such call, before it reaches the storage.
-    pub(super) fn when(&self, call: Call, hook: impl FnOnce() + Send + 'static) {
+    pub(crate) fn when(&self, call: Call, hook: impl FnOnce() + Send + 'static) {
         *self.notes.hook.lock() = Some((call, Box::new(hook)));
     }
 
