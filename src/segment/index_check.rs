@@ -15,6 +15,8 @@ use crate::error::{Error, Result};
 use crate::offset::Offset;
 use crate::storage::FileHandle;
 
+/// No index is larger: its positions are 31 bits, and Kafka counts its bytes in as many.
+const INDEX_BYTES_MAX: u64 = i32::MAX.unsigned_abs() as u64;
 /// How many entries are read at a time.
 const WINDOW_ENTRIES: usize = 4096;
 
@@ -114,6 +116,9 @@ impl<E: Entry> Cursor<E> {
     fn new(file: &FileHandle) -> Cursor<E> {
         let mut cursor = Cursor { bytes: 0, next: 0, window: Vec::new(), window_start: 0, fault: None };
         match file.bytes() {
+            Ok(bytes) if bytes > INDEX_BYTES_MAX => {
+                cursor.fault = Some(format!("it has {bytes} bytes, over the limit of {INDEX_BYTES_MAX}"));
+            }
             Ok(bytes) => cursor.bytes = bytes,
             Err(Error::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
             Err(error) => cursor.fault = Some(unreadable(&error)),

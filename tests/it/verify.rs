@@ -359,3 +359,15 @@ fn what_is_no_file_is_told_and_not_waited_for() {
         assert!(found.findings.iter().any(|finding| finding.path == path), "{name}: {found}");
     }
 }
+
+#[test]
+fn an_index_larger_than_any_is_told_and_not_read() {
+    let place = closed();
+    // Beside a segment without batches zeros are room that was set aside; so many would be read for minutes.
+    let index = place.path().join("u-0/00000000000000000000.index");
+    let file = fs::OpenOptions::new().write(true).create(true).truncate(true).open(&index).unwrap();
+    file.set_len(1 << 40).unwrap();
+    let found = verify(&place);
+    assert_eq!((only(&found).kind, &only(&found).path), (FindingKind::Index, &index));
+    assert!(only(&found).reason.contains("1099511627776 bytes"), "{found}");
+}
