@@ -85,13 +85,13 @@ impl Fault {
         Fault::new(Kind::Io, Calls::All)
     }
 
-    /// A write writes its first half, and then the disk is full. Hits [`Calls::Writes`].
+    /// A write writes its first half, and then the disk is full. Hits [`Calls::Writes`]; of those that write no bytes nothing is made.
     #[must_use]
     pub fn short_write() -> Fault {
         Fault::new(Kind::Short, Calls::Writes)
     }
 
-    /// A write is made, and reports `EIO` all the same. Hits [`Calls::Writes`]; a creation is not made.
+    /// A write is made, and reports `EIO` all the same. Hits [`Calls::Writes`]; a creation, a resizing and an allocation are not made.
     #[must_use]
     pub fn late_write() -> Fault {
         Fault::new(Kind::Late, Calls::Writes)
