@@ -7,6 +7,7 @@
 //! Invariants: bytes never panic, whatever they are; no length in them is trusted for an allocation; a batch that was
 //! checked yields all of its records without another error.
 
+pub(crate) mod fields;
 mod room;
 mod varint;
 

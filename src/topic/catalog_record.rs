@@ -27,6 +27,7 @@ use super::name;
 use crate::error::Error;
 use crate::log::TopicConfig;
 use crate::offset::PartitionId;
+use crate::record::fields::{FieldReader, put_count, put_string};
 use crate::uuid::Uuid;
 
 const VERSION: i16 = 0;
@@ -64,7 +65,7 @@ pub(crate) fn encode_key(name: &str) -> Vec<u8> {
 
 /// What a key is about, or `None` where it is of another kind, or no key at all.
 pub(crate) fn decode_key(key: &[u8]) -> Option<CatalogKey> {
-    let mut reader = Reader(key);
+    let mut reader = FieldReader(key);
     let key = match reader.i16()? {
         // The name becomes one of a directory.
         VERSION => CatalogKey::Topic(reader.string().filter(|name| name::check(name).is_ok())?),
@@ -83,7 +84,7 @@ pub(crate) fn encode_producer_ids(next: i64) -> (Vec<u8>, Vec<u8>) {
 
 /// The next producer id that a value tells, or what is wrong with it.
 pub(crate) fn decode_producer_ids(value: &[u8]) -> Result<i64, String> {
-    let mut reader = Reader(value);
+    let mut reader = FieldReader(value);
     match reader.i16() {
         Some(VERSION) => {}
         Some(version) => return Err(format!("version {version} is not known")),
@@ -137,90 +138,51 @@ impl TopicRecord {
 
     /// Reads a value back, or says what is wrong with it.
     pub(crate) fn decode(value: &[u8]) -> Result<TopicRecord, String> {
-        let mut reader = Reader(value);
+        let mut reader = FieldReader(value);
         match reader.i16() {
             Some(VERSION) => {}
             Some(version) => return Err(format!("version {version} is not known")),
             None => return Err("it is empty".to_owned()),
         }
-        let record = reader.topic().ok_or_else(|| "it is cut short or malformed".to_owned())??;
+        let record = decode_topic(&mut reader).ok_or_else(|| "it is cut short or malformed".to_owned())??;
         if reader.0.is_empty() { Ok(record) } else { Err(format!("{} bytes are left over", reader.0.len())) }
     }
 }
 
-/// Takes values off the front of bytes.
-struct Reader<'a>(&'a [u8]);
-
-impl Reader<'_> {
-    /// All but the version. `None`: cut short or malformed; an inner error says more.
-    fn topic(&mut self) -> Option<Result<TopicRecord, String>> {
-        let id = Uuid::from_bytes(self.array()?);
-        let state = i8::from_be_bytes(self.array()?);
-        let created = u32::from_be_bytes(self.array()?);
-        let ids = (0..self.count()?).map(|_| self.array().map(Uuid::from_bytes));
-        let directories = ids.collect::<Option<Vec<Uuid>>>().filter(|ids| !ids.is_empty())?;
-        let mut config = TopicConfig::default();
-        for _ in 0..self.count()? {
-            let (name, setting) = (self.string()?, self.string()?);
-            if let Err(error) = config.set(&name, &setting) {
-                return Some(Err(error.to_string()));
-            }
+/// All but the version. `None`: cut short or malformed; an inner error says more.
+fn decode_topic(reader: &mut FieldReader<'_>) -> Option<Result<TopicRecord, String>> {
+    let id = Uuid::from_bytes(reader.array()?);
+    let state = i8::from_be_bytes(reader.array()?);
+    let created = u32::from_be_bytes(reader.array()?);
+    let ids = (0..reader.count()?).map(|_| reader.array().map(Uuid::from_bytes));
+    let directories = ids.collect::<Option<Vec<Uuid>>>().filter(|ids| !ids.is_empty())?;
+    let mut config = TopicConfig::default();
+    for _ in 0..reader.count()? {
+        let (name, setting) = (reader.string()?, reader.string()?);
+        if let Err(error) = config.set(&name, &setting) {
+            return Some(Err(error.to_string()));
         }
-        match config.validate() {
-            // One that is not built in: what is stored in other codecs can be read all the same.
-            Ok(()) | Err(Error::CodecDisabled { .. }) => {}
-            Err(error) => return Some(Err(error.to_string())),
-        }
-        if let Some(name) = config.ignored().first() {
-            // A newer version's: writing the record again would lose it.
-            return Some(Err(format!("this version cannot do {name}")));
-        }
-        let is_deleting = match (state, created.cmp(&count_of(&directories))) {
-            (CREATING, Ordering::Less) | (CREATED, Ordering::Equal) => false,
-            (DELETING, Ordering::Less | Ordering::Equal) => true,
-            _ => return None,
-        };
-        Some(Ok(TopicRecord { id, created, config, directories, is_deleting }))
     }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (array, rest) = self.0.split_first_chunk()?;
-        self.0 = rest;
-        Some(*array)
+    match config.validate() {
+        // One that is not built in: what is stored in other codecs can be read all the same.
+        Ok(()) | Err(Error::CodecDisabled { .. }) => {}
+        Err(error) => return Some(Err(error.to_string())),
     }
-
-    fn i16(&mut self) -> Option<i16> {
-        self.array().map(i16::from_be_bytes)
+    if let Some(name) = config.ignored().first() {
+        // A newer version's: writing the record again would lose it.
+        return Some(Err(format!("this version cannot do {name}")));
     }
-
-    /// A list's count, which cannot be larger than what is left, as every element takes a byte or more.
-    fn count(&mut self) -> Option<usize> {
-        let count = usize::try_from(i32::from_be_bytes(self.array()?)).ok()?;
-        (count <= self.0.len()).then_some(count)
-    }
-
-    fn string(&mut self) -> Option<String> {
-        let length = usize::try_from(self.i16()?).ok()?;
-        let (bytes, rest) = self.0.split_at_checked(length)?;
-        self.0 = rest;
-        String::from_utf8(bytes.to_vec()).ok()
-    }
+    let is_deleting = match (state, created.cmp(&count_of(&directories))) {
+        (CREATING, Ordering::Less) | (CREATED, Ordering::Equal) => false,
+        (DELETING, Ordering::Less | Ordering::Equal) => true,
+        _ => return None,
+    };
+    Some(Ok(TopicRecord { id, created, config, directories, is_deleting }))
 }
 
 /// How many partitions these are the directories of.
 fn count_of(directories: &[Uuid]) -> u32 {
     u32::try_from(directories.len()).expect("a topic's partitions are counted in 31 bits")
-}
-
-fn put_string(output: &mut Vec<u8>, text: &str) {
-    let length = i16::try_from(text.len()).expect("names and settings are short");
-    output.extend_from_slice(&length.to_be_bytes());
-    output.extend_from_slice(text.as_bytes());
-}
-
-fn put_count(output: &mut Vec<u8>, count: usize) {
-    let count = i32::try_from(count).expect("partitions and settings are counted in 31 bits");
-    output.extend_from_slice(&count.to_be_bytes());
 }
 
 #[cfg(test)]
