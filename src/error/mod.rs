@@ -10,10 +10,12 @@
 mod corruption;
 mod variants;
 
+mod callback;
 mod chain;
 mod numbers;
 mod policy;
 
+pub(crate) use callback::{guarded, text_of};
 pub(crate) use chain::Chain;
 pub use corruption::Corruption;
 pub use variants::{Error, Result};

@@ -25,7 +25,9 @@ impl Error {
                     | io::ErrorKind::Interrupted
                     | io::ErrorKind::WouldBlock
             ),
-            Error::BufferFull { .. } | Error::DeliveryTimeout { .. } => true,
+            Error::BufferFull { .. } | Error::DeliveryTimeout { .. } | Error::RebalanceInProgress { .. } => {
+                true
+            }
             Error::DeliveryFailed { source, .. } => source.is_retriable(),
             Error::Fetch { source, .. } => source.is_retriable(),
             _ => false,
@@ -165,7 +167,14 @@ impl Error {
             Error::BatchTooLarge { .. } | Error::RecordTooLarge { .. } => 10,
             Error::DeliveryFailed { source, .. } => return source.kafka_code(),
             Error::InvalidTopicName { .. } | Error::TopicNameCollision { .. } => 17,
+            Error::OffsetMetadataTooLarge { .. } => 12,
             Error::AppendTooLarge { .. } => 18,
+            Error::IllegalGeneration { .. } => 22,
+            Error::InconsistentProtocols { .. } => 23,
+            Error::InvalidGroupId { .. } | Error::MissingGroup { .. } => 24,
+            Error::UnknownMember { .. } => 25,
+            Error::InvalidSessionTimeout { .. } => 26,
+            Error::RebalanceInProgress { .. } => 27,
             Error::InvalidTimestamp { .. } | Error::TimestampOutOfBounds { .. } => 32,
             Error::TopicExists { .. } => 36,
             Error::InvalidPartitionCount { .. }
@@ -178,8 +187,13 @@ impl Error {
             | Error::Poisoned { .. }
             | Error::Io { .. } => 56,
             Error::UnknownLogDir { .. } => 57,
+            Error::GroupNotEmpty { .. } => 68,
+            Error::UnknownGroup { .. } => 69,
             Error::TopicDeletionDisabled { .. } => 73,
             Error::CodecDisabled { .. } => 76,
+            Error::GroupFull { .. } => 81,
+            Error::FencedInstance { .. } => 82,
+            Error::GroupSubscribed { .. } => 86,
             Error::FieldTooLarge { .. }
             | Error::MissingTopic
             | Error::WrongTopic { .. }
@@ -198,6 +212,10 @@ impl Error {
             | Error::NotAssigned { .. }
             | Error::AssignedTwice { .. }
             | Error::NoPosition { .. }
+            | Error::WrongSubscription { .. }
+            | Error::InvalidMemberData { .. }
+            | Error::InvalidAssignment { .. }
+            | Error::CallbackPanicked { .. }
             | Error::Closed => return None,
         })
     }

@@ -343,6 +343,166 @@ pub enum Error {
         partition: PartitionId,
     },
 
+    /// A consumer cannot both be [given](crate::Consumer::assign) its partitions and [subscribe](crate::Consumer::subscribe):
+    /// unsubscribe first.
+    #[error("cannot {operation}: {reason}")]
+    WrongSubscription {
+        /// What was asked for.
+        operation: &'static str,
+        /// What is in the way.
+        reason: &'static str,
+    },
+
+    /// The consumer has no group, by which its subscriptions and commits are known.
+    #[error("cannot {operation} without a group: set group.id")]
+    MissingGroup {
+        /// What was asked for.
+        operation: &'static str,
+    },
+
+    /// A group's name is not a legal one.
+    #[error("invalid group id {group:?}: {reason}")]
+    InvalidGroupId {
+        /// The name, no longer than a legal one.
+        group: String,
+        /// Which rule it breaks.
+        reason: &'static str,
+    },
+
+    /// There is no group of this name.
+    #[error("unknown group {group:?}")]
+    UnknownGroup {
+        /// The name.
+        group: String,
+    },
+
+    /// The group has members, and what was asked for is only for groups without.
+    #[error("group {group:?} has {members} members")]
+    GroupNotEmpty {
+        /// The group's name.
+        group: String,
+        /// How many it has.
+        members: usize,
+    },
+
+    /// Members of the group subscribe to the topic, so its offsets are not deleted.
+    #[error("group {group:?} subscribes to topic {topic:?}")]
+    GroupSubscribed {
+        /// The group's name.
+        group: String,
+        /// The topic's name.
+        topic: String,
+    },
+
+    /// The group has as many members as `group.max.size` allows.
+    #[error("group {group:?} has {limit} members already, the most that are allowed")]
+    GroupFull {
+        /// The group's name.
+        group: String,
+        /// How many members are allowed.
+        limit: usize,
+    },
+
+    /// The coordinator does not know the member: it left, or was taken out because it did not poll in time.
+    #[error("member {member_id:?} is not in group {group:?}")]
+    UnknownMember {
+        /// The group's name.
+        group: String,
+        /// The member's id.
+        member_id: String,
+    },
+
+    /// The group has gone on to another generation: the partitions may be others' by now.
+    #[error("generation {generation} of group {group:?} is over: it is at {current}")]
+    IllegalGeneration {
+        /// The group's name.
+        group: String,
+        /// The member's generation.
+        generation: i32,
+        /// The group's.
+        current: i32,
+    },
+
+    /// Another consumer has joined with the same `group.instance.id`.
+    #[error("another member of group {group:?} has come as instance {instance_id:?}")]
+    FencedInstance {
+        /// The group's name.
+        group: String,
+        /// The id of the instance.
+        instance_id: String,
+    },
+
+    /// The member offers no assignor that all others offer too, or is no consumer among consumers.
+    #[error("group {group:?} cannot agree with a member that offers {offered}: it needs {needed}")]
+    InconsistentProtocols {
+        /// The group's name.
+        group: String,
+        /// What the member offers.
+        offered: String,
+        /// What the others have in common.
+        needed: String,
+    },
+
+    /// The session timeout is outside `group.min.session.timeout.ms` and `group.max.session.timeout.ms`.
+    #[error("a session timeout of {timeout:?} is outside {min:?} to {max:?}")]
+    InvalidSessionTimeout {
+        /// What was asked for.
+        timeout: Duration,
+        /// The least that is allowed.
+        min: Duration,
+        /// The most that is allowed.
+        max: Duration,
+    },
+
+    /// The group shares its partitions out anew: the same call may succeed once a poll has taken part in that.
+    #[error("group {group:?} is rebalancing")]
+    RebalanceInProgress {
+        /// The group's name.
+        group: String,
+    },
+
+    /// A member's subscription or assignment is not what Kafka's consumer protocol says.
+    #[error("malformed {what} of member {member_id:?}: {reason}")]
+    InvalidMemberData {
+        /// Which of its bytes.
+        what: &'static str,
+        /// The member's id.
+        member_id: String,
+        /// What is wrong.
+        reason: String,
+    },
+
+    /// An assignor's answer is not an assignment. Nothing was assigned by it.
+    #[error("assignor {assignor:?} gave no valid assignment: {reason}")]
+    InvalidAssignment {
+        /// The assignor's name.
+        assignor: String,
+        /// What is wrong.
+        reason: String,
+    },
+
+    /// A user's own code panicked; the panic went no further.
+    #[error("{callback} panicked: {text}")]
+    CallbackPanicked {
+        /// Which code: an assignor, a listener's method, a predicate.
+        callback: String,
+        /// What it said.
+        text: String,
+    },
+
+    /// The text that is kept with a committed offset is longer than `offset.metadata.max.bytes`.
+    #[error("metadata of {bytes} bytes for partition {topic}-{partition} is over the limit of {limit}")]
+    OffsetMetadataTooLarge {
+        /// The topic's name.
+        topic: String,
+        /// The partition's number.
+        partition: PartitionId,
+        /// Its length.
+        bytes: usize,
+        /// What is allowed.
+        limit: usize,
+    },
+
     /// A consumer has no position in the partition, and `auto.offset.reset` is `none`: seek first.
     #[error("no position in partition {topic}-{partition}, and auto.offset.reset is none")]
     NoPosition {

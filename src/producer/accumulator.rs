@@ -10,9 +10,9 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use super::acks::Acks;
 use super::completion::{self, Keeper, Placed};
 use super::core::Core;
+use crate::acks::Acks;
 use crate::clock::{Clock, block_until};
 use crate::error::{Chain, Error, Result};
 use crate::log::Log;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::acks::Acks;
 use super::config::{NamedPartitioner, ProducerConfig, SETTINGS};
 use super::core::{Core, ProducerIdentity};
 use super::handle::Producer;
 use super::router::Router;
+use crate::acks::Acks;
 use crate::broker::Broker;
 use crate::error::Result;
 use crate::record::Compression;

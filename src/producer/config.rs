@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::acks::Acks;
+use crate::acks::Acks;
 use crate::error::{Error, Result};
 use crate::record::{BatchBuilder, Compression, spare};
 use crate::settings::{Setting, Settings, boolean, choice, choice_text, millis, millis_text, whole};

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use super::accumulator::Completion;
-use super::acks::Acks;
 use super::completion::Placed;
+use crate::acks::Acks;
 use crate::clock::{block_until, deadline_after};
 use crate::error::Result;
 use crate::offset::{Offset, PartitionId, Timestamp};

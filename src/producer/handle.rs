@@ -5,10 +5,10 @@ use std::future::poll_fn;
 use std::time::Duration;
 
 use super::accumulator::Accumulator;
-use super::acks::Acks;
 use super::delivery::Delivery;
 use super::router::Router;
 use super::targets::Target;
+use crate::acks::Acks;
 use crate::broker::{Broker, EndsWithBroker};
 use crate::clock::{block_until, deadline_after};
 use crate::error::{Error, Result};

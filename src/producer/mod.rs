@@ -10,7 +10,6 @@
 //! Invariants: of one producer and one partition, one thread drains at a time, oldest batch first; every batch that was
 //! opened is completed, once; what is buffered never exceeds `buffer.memory`; no lock is held over an append or a sync.
 
-mod acks;
 mod budget;
 mod builder;
 mod completion;
@@ -27,7 +26,6 @@ mod targets;
 #[cfg(all(test, shuttle))]
 mod schedules;
 
-pub use acks::Acks;
 pub use builder::ProducerBuilder;
 pub use delivery::{Delivery, RecordMetadata};
 pub use handle::Producer;

@@ -15,7 +15,7 @@ use crate::broker::{Broker, EndsWithBroker};
 use crate::error::{Error, Result};
 use crate::record::Record;
 use crate::sync::{Acquire, Arc, ArcSwap, AtomicBool, Mutex, Release};
-use crate::topic::Partitioner;
+use crate::topic::{Partitioner, check_not_internal};
 
 /// Where records go; see the [module](self).
 pub(super) struct Router {
@@ -67,6 +67,7 @@ impl Router {
         broker.shared.check_open()?;
         // Before anything is looked up, so that what changes in between is looked up again.
         let version = catalog.version();
+        check_not_internal(name)?;
         let entry = broker.shared.topic_or_create(name)?;
         let changing = self.changing.lock();
         if self.is_closed() {

@@ -9,7 +9,7 @@ use crate::source::{Source, Tree};
 
 /// The core, bottom to top.
 const FLOORS: &[&[&str]] = &[
-    &["error", "offset", "uuid", "settings", "clock", "signal", "sync", "metrics"],
+    &["error", "acks", "offset", "uuid", "settings", "clock", "signal", "sync", "metrics"],
     &["storage"],
     &["record"],
     &["segment"],

@@ -3,13 +3,11 @@
 //! A partitioner may be a user's code: its answer is checked, and its panic is an error of the send, so that neither
 //! reaches the state of a producer.
 
-use std::any::Any;
 use std::fmt;
-use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 
 use super::choice::PartitionChoice;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, text_of};
 use crate::offset::PartitionId;
 
 /// Chooses the partition of a record that names none. Kafka's name: `partitioner.class`.
@@ -66,22 +64,6 @@ pub(crate) fn choose(partitioner: &dyn Partitioner, choice: &PartitionChoice<'_>
         }
         Err(payload) => {
             Err(Error::PartitionerPanicked { topic: choice.topic().to_owned(), reason: text_of(payload) })
-        }
-    }
-}
-
-/// What a panic said.
-fn text_of(payload: Box<dyn Any + Send>) -> String {
-    let payload = match payload.downcast::<String>() {
-        Ok(text) => return *text,
-        Err(payload) => payload,
-    };
-    match payload.downcast::<&'static str>() {
-        Ok(text) => (*text).to_owned(),
-        Err(payload) => {
-            // Dropped, a value of no known type could panic again.
-            mem::forget(payload);
-            "a value that is no text".to_owned()
         }
     }
 }

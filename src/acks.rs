@@ -37,7 +37,7 @@ pub enum Acks {
 
 impl Acks {
     /// Kafka's names and ours, of which the first for a value is the one that is written.
-    pub(super) const NAMES: [(&'static str, Acks); 6] = [
+    pub(crate) const NAMES: [(&'static str, Acks); 6] = [
         ("all", Acks::All),
         ("-1", Acks::All),
         ("1", Acks::Leader),
