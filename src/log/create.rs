@@ -10,6 +10,7 @@ use std::slice;
 
 use super::checkpoint_file;
 use super::config::TopicConfig;
+use super::epochs::EpochHistory;
 use super::log_dir::LogDir;
 use super::metadata_file;
 use super::partition_log::{Log, Opened};
@@ -47,7 +48,7 @@ pub(crate) fn create(
         prepared: 0,
         start: Offset::ZERO,
         durable: Offset::ZERO,
-        epoch: LeaderEpoch::ZERO,
+        epochs: EpochHistory::new(epochs.to_vec()),
         unsaved_bytes: 0,
         slot,
     };

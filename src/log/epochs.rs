@@ -25,6 +25,11 @@ impl EpochHistory {
         self.entries.last().map_or(LeaderEpoch::ZERO, |&(epoch, _)| epoch)
     }
 
+    /// Where the epoch that followed `epoch` began. None where there is none yet.
+    pub(crate) fn end_of(&self, epoch: LeaderEpoch) -> Option<Offset> {
+        self.entries.iter().find(|&&(known, _)| known > epoch).map(|&(_, start)| start)
+    }
+
     /// Notes that `epoch` began at `start`, as Kafka does: what is newer, or begins later, is forgotten.
     pub(crate) fn assign(&mut self, epoch: LeaderEpoch, start: Offset) {
         if self.entries.iter().any(|&(known, at)| known == epoch && at <= start) {

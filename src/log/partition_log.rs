@@ -14,6 +14,7 @@ use super::config::TopicConfig;
 use super::due::Checkpointed;
 use super::durable_slots::DurableSlot;
 use super::end_offset::EndOffset;
+use super::epochs::EpochHistory;
 use super::flush_timer::FlushTimer;
 use super::group_commit::GroupCommit;
 use super::log_dir::LogDir;
@@ -38,6 +39,8 @@ pub(crate) struct Log {
     pub(super) this: Weak<Log>,
     pub(super) segments: ArcSwap<SegmentList>,
     start: Offset,
+    /// As they were at the open: none begins later.
+    epochs: EpochHistory,
     end: EndOffset,
     durable: EndOffset,
     pub(super) writer: Mutex<Writer>,
@@ -74,7 +77,7 @@ pub(super) struct Opened {
     pub(super) start: Offset,
     /// Everything below is on the device: all there is, unless somebody else writes to it.
     pub(super) durable: Offset,
-    pub(super) epoch: LeaderEpoch,
+    pub(super) epochs: EpochHistory,
     /// Bytes behind the recovery point, for which a checkpoint is due.
     pub(super) unsaved_bytes: u64,
     pub(super) slot: DurableSlot,
@@ -88,10 +91,11 @@ impl Log {
         config: TopicConfig,
         opened: Opened,
     ) -> Arc<Log> {
-        let Opened { sealed, active, index, prepared, start, durable, epoch, unsaved_bytes, slot } = opened;
+        let Opened { sealed, active, index, prepared, start, durable, epochs, unsaved_bytes, slot } = opened;
         let end = active.end().offset;
         let jitter = draw_jitter(&config, &mut dir.random.lock());
-        let mut writer = Writer::new(Arc::clone(&active), prepared, index, epoch, dir.clock.wall(), jitter);
+        let mut writer =
+            Writer::new(Arc::clone(&active), prepared, index, epochs.current(), dir.clock.wall(), jitter);
         writer.since_checkpoint = unsaved_bytes;
         Arc::new_cyclic(|this| Log {
             path: dir.partition_path(&name),
@@ -101,6 +105,7 @@ impl Log {
             this: Weak::clone(this),
             segments: ArcSwap::from_pointee(SegmentList::new(sealed, active)),
             start,
+            epochs,
             end: EndOffset::new(end),
             durable: EndOffset::new(durable),
             writer: Mutex::new(writer),
@@ -117,6 +122,15 @@ impl Log {
             counters: LogCounters::default(),
             watchers: Watchers::default(),
         })
+    }
+
+    /// The end of what was written in a leader epoch: the beginning of the next one that is known, or the log's end. None for an
+    /// epoch that has not begun. Kafka's OffsetForLeaderEpoch.
+    pub(crate) fn end_of_epoch(&self, epoch: LeaderEpoch) -> Option<Offset> {
+        if epoch > self.epochs.current() {
+            return None;
+        }
+        Some(self.epochs.end_of(epoch).unwrap_or_else(|| self.end()))
     }
 
     pub(crate) fn name(&self) -> &TopicPartition {

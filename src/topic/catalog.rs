@@ -187,6 +187,7 @@ impl Change<'_> {
         self.catalog.topics.store(Arc::new(topics));
         // After the list: who sees the number sees the list, and who has seen the list alone looks once more.
         self.catalog.version.fetch_add(1, Release);
+        self.catalog.watchers().tell();
     }
 }
 

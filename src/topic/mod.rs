@@ -17,6 +17,7 @@ mod verifying;
 pub(crate) use catalog::Catalog;
 pub(crate) use create::PARTITIONS_MAX;
 pub(crate) use entry::TopicEntry;
+pub(crate) use name::{OFFSETS_TOPIC, check_not_internal, is_internal};
 pub use new_topic::NewTopic;
 pub(crate) use opening::CatalogReport;
 pub use partitioning::{

@@ -18,6 +18,25 @@ pub(crate) fn check(name: &str) -> Result<()> {
     Err(Error::InvalidTopicName { name: shortened(name), reason })
 }
 
+/// The topic that the offsets of groups are in.
+pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
+/// The topic that the state of transactions is in.
+const TRANSACTIONS_TOPIC: &str = "__transaction_state";
+
+/// Whether a topic is the engine's own: nobody else appends to it, or deletes it.
+pub(crate) fn is_internal(name: &str) -> bool {
+    [OFFSETS_TOPIC, TRANSACTIONS_TOPIC].contains(&name)
+}
+
+/// Refuses what only the engine does with a topic of its own.
+pub(crate) fn check_not_internal(name: &str) -> Result<()> {
+    if is_internal(name) {
+        let reason = "it is the broker's own: groups and transactions are kept in it";
+        return Err(Error::InvalidTopicName { name: name.to_owned(), reason });
+    }
+    Ok(())
+}
+
 /// Whether two names differ only in `.` and `_`, or not at all.
 pub(crate) fn collide(one: &str, other: &str) -> bool {
     let folded = |byte: u8| if byte == b'.' { b'_' } else { byte };

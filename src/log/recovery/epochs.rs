@@ -34,7 +34,7 @@ impl Partition<'_> {
         &self,
         segments: &Segments,
         report: &mut PartitionRecovery,
-    ) -> Result<LeaderEpoch> {
+    ) -> Result<EpochHistory> {
         let all = segments.sealed.iter().chain([&segments.active]).map(|segment| &**segment);
         let (mut history, is_known) = self.epoch_history(all, report)?;
         let known = history.clone();
@@ -51,7 +51,7 @@ impl Partition<'_> {
         if !is_known || known != history {
             self.write_epochs(&history)?;
         }
-        Ok(history.current())
+        Ok(history)
     }
 
     /// Begins a new leader epoch where the good batches end.

@@ -45,7 +45,7 @@ pub(crate) fn open(
         Some(segments) => segments,
         None => partition.check(report)?,
     };
-    let epoch = partition.settle_epochs(&segments, report)?;
+    let epochs = partition.settle_epochs(&segments, report)?;
     let end = segments.active.end().offset;
     report.end_offset = end;
     // Also where a slot was lost: the marker vouches for these offsets only until the next append.
@@ -62,7 +62,7 @@ pub(crate) fn open(
     let durable = if is_trusted { end } else { partition.durable_now(start, end, report) };
     let unsaved_bytes = segments.unsaved_bytes;
     let Segments { sealed, active, index, prepared, .. } = segments;
-    let opened = Opened { sealed, active, index, prepared, start, durable, epoch, unsaved_bytes, slot };
+    let opened = Opened { sealed, active, index, prepared, start, durable, epochs, unsaved_bytes, slot };
     let log = Log::new(dir, name.clone(), config.clone(), opened);
     if unsaved_bytes > 0 || report.rebuilt_indexes > 0 {
         log.request_checkpoint(std::time::Duration::ZERO);
