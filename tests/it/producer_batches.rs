@@ -191,7 +191,7 @@ fn waiting_for_a_record_hurries_its_own_partition_alone() {
     assert_eq!(one.wait().unwrap().offset, Some(Offset::ZERO));
     assert_eq!((counts(&stage, 0), counts(&stage, 1)), (vec![1], vec![]));
     drop(other);
-    assert_eq!(counts(&stage, 1), [], "letting go is not waiting");
+    assert!(counts(&stage, 1).is_empty(), "letting go is not waiting");
     stage.clock.advance(LONG);
     assert_eq!(counts(&stage, 1), [1]);
 }
