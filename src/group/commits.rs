@@ -1,0 +1,154 @@
+//! Committing offsets and asking for them; resetting and deleting them, and whole groups.
+//!
+//! A commit is decided, appended and applied under its group's lock, and synced by whoever asked, without it.
+
+use std::collections::BTreeMap;
+
+use super::cell::{Cell, GroupData, forgotten};
+use super::change::Change;
+use super::classic::Now;
+use super::committed::{self, CommittedOffset};
+use super::coordinator::Coordinator;
+use super::requests::{CommitRequest, OffsetToCommit};
+use super::stored::Committed;
+use crate::error::{Error, Result};
+use crate::offset::{Offset, TopicPartition};
+use crate::sync::Arc;
+
+impl Coordinator {
+    /// OffsetCommit: all of it or nothing. On return it is appended, and counts; not yet synced.
+    pub(crate) fn commit(&self, request: CommitRequest) -> Result<Committed> {
+        let CommitRequest { member, offsets } = request;
+        let cell = self.cell(&member.group)?;
+        self.act(&cell, |data, now, _| {
+            data.classic.check_commit(&member, now)?;
+            self.commit_offsets(&cell, data, offsets, now)
+        })
+    }
+
+    /// What is committed in `partitions`, or in all. Where nothing is, there is none.
+    pub(crate) fn committed(
+        &self,
+        group: &str,
+        partitions: Option<&[TopicPartition]>,
+    ) -> Result<BTreeMap<TopicPartition, CommittedOffset>> {
+        let Some(cell) = self.find(group)? else { return Ok(BTreeMap::new()) };
+        let committed = cell.state.lock().offsets.of(partitions);
+        Ok(committed)
+    }
+
+    /// Sets offsets of a group without members, which is made if there is none.
+    pub(crate) fn reset(&self, group: &str, offsets: Vec<OffsetToCommit>) -> Result<Committed> {
+        let cell = self.cell(group)?;
+        self.act(&cell, |data, now, _| {
+            check_empty(&cell, data)?;
+            self.commit_offsets(&cell, data, offsets, now)
+        })
+    }
+
+    /// Deletes offsets of topics that no member subscribes to.
+    pub(crate) fn delete_offsets(&self, group: &str, partitions: &[TopicPartition]) -> Result<Committed> {
+        let cell = self.existing(group)?;
+        self.act(&cell, |data, now, _| {
+            check_exists(&cell, data)?;
+            if data.classic.member_count() > 0 {
+                let Some(subscribed) = data.classic.subscribed() else {
+                    return check_empty(&cell, data).and(self.nothing(&cell));
+                };
+                if let Some(partition) =
+                    partitions.iter().find(|partition| subscribed.contains(partition.topic()))
+                {
+                    let (group, topic) = (cell.name.clone(), partition.topic().to_owned());
+                    return Err(Error::GroupSubscribed { group, topic });
+                }
+            }
+            let known = partitions.iter().filter(|partition| data.offsets.all().contains_key(partition));
+            let changes = known.cloned().map(forgotten).collect();
+            self.store(&cell, data, changes, now)
+        })
+    }
+
+    /// Deletes a group without members, with all of its offsets.
+    pub(crate) fn delete_group(&self, group: &str) -> Result<Committed> {
+        let cell = self.existing(group)?;
+        self.act(&cell, |data, now, effects| {
+            check_exists(&cell, data)?;
+            check_empty(&cell, data)?;
+            let mut changes: Vec<Change> = data.offsets.all().keys().cloned().map(forgotten).collect();
+            changes.push(Change::Group(None));
+            let stored = self.store(&cell, data, changes, now)?;
+            effects.is_changed = true;
+            Ok(stored)
+        })
+    }
+
+    /// Deletes the offsets of a topic that was deleted, in all groups. Where that fails, the others go on, and the first failure
+    /// is told.
+    pub(crate) fn topic_deleted(&self, topic: &str) -> Result<()> {
+        self.check_open()?;
+        let mut result = Ok(());
+        for cell in self.cells() {
+            let deleted = self.act(&cell, |data, now, _| {
+                let offsets = data.offsets.all().keys().filter(|partition| partition.topic() == topic);
+                let changes: Vec<Change> = offsets.cloned().map(forgotten).collect();
+                if changes.is_empty() { Ok(()) } else { self.store(&cell, data, changes, now).map(drop) }
+            });
+            result = result.and(deleted);
+        }
+        result
+    }
+
+    fn commit_offsets(
+        &self,
+        cell: &Cell,
+        data: &mut GroupData,
+        offsets: Vec<OffsetToCommit>,
+        now: Now,
+    ) -> Result<Committed> {
+        let limit = self.config.offset_metadata_max_bytes;
+        let decided = committed::decide(offsets, limit, now.wall)?;
+        let changes = decided.into_iter().map(|(partition, offset)| Change::Offset(partition, Some(offset)));
+        let stored = self.store(cell, data, changes.collect(), now)?;
+        if data.classic.member_count() == 0 {
+            self.look_at(now.wall.saturating_add(self.config.offsets_retention), now);
+        }
+        Ok(stored)
+    }
+
+    /// Appends changes, and then applies them.
+    pub(super) fn store(
+        &self,
+        cell: &Cell,
+        data: &mut GroupData,
+        changes: Vec<Change>,
+        now: Now,
+    ) -> Result<Committed> {
+        if changes.is_empty() {
+            return self.nothing(cell);
+        }
+        let stored = self.append(cell, &changes, now)?;
+        changes.into_iter().for_each(|change| data.apply(change, now.wall));
+        Ok(stored)
+    }
+
+    /// There was nothing to be stored, and so there is nothing to wait for.
+    fn nothing(&self, cell: &Cell) -> Result<Committed> {
+        Ok(Committed { log: Arc::clone(self.log(cell.partition)?), end: Offset::ZERO })
+    }
+
+    /// The place of a group, which must have one.
+    pub(super) fn existing(&self, group: &str) -> Result<Arc<Cell>> {
+        self.find(group)?.ok_or_else(|| Error::UnknownGroup { group: group.to_owned() })
+    }
+}
+
+pub(super) fn check_exists(cell: &Cell, data: &GroupData) -> Result<()> {
+    if data.classic.exists() { Ok(()) } else { Err(Error::UnknownGroup { group: cell.name.clone() }) }
+}
+
+fn check_empty(cell: &Cell, data: &GroupData) -> Result<()> {
+    match data.classic.member_count() {
+        0 => Ok(()),
+        members => Err(Error::GroupNotEmpty { group: cell.name.clone(), members }),
+    }
+}
