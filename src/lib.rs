@@ -1,14 +1,14 @@
 //! An embeddable streaming log: Kafka's topics, partitions and segments, inside your own process.
 //!
 //! A [`Broker`] keeps its topics in a directory, or in memory. A [`Producer`] sends records to them, a [`Consumer`] reads them back,
-//! from any offset or point in time. Each [`Partition`] of a [`Topic`] is an append-only log, which can be used without either
+//! from any offset or point in time, alone or in a group that shares them and remembers how far it got. Each [`Partition`] of a [`Topic`] is an append-only log, which can be used without either
 //! of them, too. There is no server and no async runtime; a partition's files are Kafka's, byte for byte.
 //!
 //! ```
 //! # let directory = tempfile::tempdir().unwrap();
 //! # let data = directory.path().join("data");
 //! use std::time::Duration;
-//! use streamlog::{AutoOffsetReset, Broker, NewTopic, PartitionId, Record, TopicPartition};
+//! use streamlog::{AutoOffsetReset, Broker, NewTopic, Record};
 //!
 //! let broker = Broker::open(&data)?; // or Broker::in_memory()?
 //! broker.admin().create_topic(NewTopic::new("orders"))?;
@@ -16,15 +16,13 @@
 //! let producer = broker.producer().build()?;
 //! producer.send(Record::to("orders").key("alice").value("3 apples"))?.wait()?;
 //!
-//! let mut consumer = broker.consumer().auto_offset_reset(AutoOffsetReset::Earliest).build()?;
-//! let partition = TopicPartition::new("orders", PartitionId::ZERO);
-//! consumer.assign([partition.clone()])?;
-//! let end = consumer.end_offsets([&partition])?[&partition];
-//! while consumer.position(&partition)? < end {
-//!     for record in &consumer.poll(Duration::from_millis(500))? {
-//!         println!("{}@{} {:?}", record.topic_partition(), record.offset(), record.value());
-//!     }
+//! let group = broker.consumer().group("billing").auto_offset_reset(AutoOffsetReset::Earliest);
+//! let mut consumer = group.build()?;
+//! consumer.subscribe(["orders"])?;
+//! for record in &consumer.poll(Duration::from_millis(500))? {
+//!     println!("{}@{} {:?}", record.topic_partition(), record.offset(), record.value());
 //! }
+//! consumer.commit()?;
 //! # Ok::<(), streamlog::Error>(())
 //! ```
 //!
@@ -38,6 +36,9 @@
 //! | send records | [`Producer`], [`ProducerBuilder`] with [`Acks`] and [`Compression`], [`Record`]; [`Delivery`] with its [`RecordMetadata`] |
 //! | choose partitions | [`Partitioner`] with its [`PartitionChoice`]; [`HashPartitioner`], [`ConsistentPartitioner`], [`RoundRobinPartitioner`], [`StickyPartitioner`] |
 //! | read records, wait for more, and remember where | [`Consumer`], [`ConsumerBuilder`] with [`AutoOffsetReset`] and [`IsolationLevel`], [`ConsumerWaker`]; [`Records`] with [`RecordsIter`], [`ConsumerRecord`], [`OwnedRecord`] |
+//! | share topics among the members of a group, and commit how far it got | [`Consumer::subscribe`], [`RebalanceListener`] with its [`Rebalance`], [`Commit`], [`OffsetAndMetadata`], [`CommittedOffset`] |
+//! | share partitions out | [`Range`], [`RoundRobin`], [`Sticky`], [`CooperativeSticky`]; [`Assignor`] with [`Subscriptions`] of [`MemberSubscription`]s and [`SubscribedTopics`], [`PreviousAssignment`], [`RebalanceProtocol`], [`TopicPartitions`], [`Assignment`] |
+//! | look after groups | [`GroupListing`], [`GroupDescription`] with its [`MemberDescription`]s and [`GroupState`], [`RebalanceReport`] with its [`MemberChange`]s and [`PartitionMove`]s, [`OffsetSpec`] |
 //! | append to, sync and read one partition, by batches | [`Topic`], [`Partition`], [`Batches`], [`RecordBatch`] with its [`TimestampType`] and [`ControlType`], [`BatchRecords`], [`RecordView`], [`Headers`] |
 //! | encode batches yourself | [`BatchBuilder`], [`EncodedBatch`] |
 //! | prove that a directory is sound, or say what is not | [`BrokerBuilder::verify`], [`Verification`] with its [`Finding`]s: [`FindingKind`], [`Severity`] |
@@ -63,7 +64,8 @@
 //! [`Acks::Leader`] the next checkpoint does.
 //!
 //! A poll returns records in the order of each partition's offsets, and moves the consumer's position behind them; none is
-//! skipped. Positions live in memory: to go on after a restart, store them together with what was done with the records, and
+//! skipped. Positions live in memory. To go on after a restart, [commit](Consumer::commit) them with a group: records are then returned
+//! once at least. So that nothing is done twice, store them together with what was done with the records, and
 //! [`seek`](Consumer::seek) there, as `examples/resume.rs` in the repository does. Records are readable before they are
 //! durable. A program that must not act on a record that a power cut could take back reads with
 //! [`IsolationLevel::ReadDurable`].
@@ -115,11 +117,13 @@
 //! `testing`, off by default, adds the module `testing`: a disk that breaks on purpose, and what breaks it at every step of a piece
 //! of code, for your own tests. The crate's tests are written with it.
 
+mod acks;
 mod admin;
 mod broker;
 mod clock;
 mod consumer;
 mod error;
+mod group;
 mod log;
 mod metrics;
 mod offset;
@@ -140,22 +144,28 @@ mod uuid;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-pub use admin::{Admin, PartitionDescription, TopicDescription};
+pub use acks::Acks;
+pub use admin::{Admin, OffsetSpec, PartitionDescription, TopicDescription};
 pub use broker::{
     Broker, BrokerBuilder, BrokerConfig, Partition, RecoveryReport, ScrubReport, Topic, Verification,
 };
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use consumer::{
-    AutoOffsetReset, Consumer, ConsumerBuilder, ConsumerRecord, ConsumerWaker, IsolationLevel, OwnedRecord,
-    Records, RecordsIter,
+    AutoOffsetReset, Commit, Consumer, ConsumerBuilder, ConsumerRecord, ConsumerWaker, IsolationLevel,
+    OffsetAndMetadata, OwnedRecord, Rebalance, RebalanceListener, Records, RecordsIter,
 };
 pub use error::{Corruption, Error, Result};
+pub use group::{
+    Assignment, Assignor, CommittedOffset, CooperativeSticky, GroupDescription, GroupListing, GroupState,
+    MemberChange, MemberDescription, MemberSubscription, PartitionMove, PreviousAssignment, Range,
+    RebalanceProtocol, RebalanceReport, RoundRobin, Sticky, SubscribedTopics, Subscriptions, TopicPartitions,
+};
 pub use log::{
     Cut, Finding, FindingKind, Lost, PartitionRecovery, RecoveryMode, Severity, TopicCompression, TopicConfig,
 };
 pub use metrics::{Metrics, PartitionMetrics, TopicMetrics};
 pub use offset::{LeaderEpoch, Offset, PartitionId, Timestamp, TopicPartition};
-pub use producer::{Acks, Delivery, Producer, ProducerBuilder, RecordMetadata};
+pub use producer::{Delivery, Producer, ProducerBuilder, RecordMetadata};
 pub use record::{
     BatchBuilder, BatchRecords, BatchRecordsIter, Compression, ControlType, EncodedBatch, Header, Headers,
     Record, RecordBatch, RecordView, TimestampType,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::acks::Acks;
 use crate::error::{Error, Result};
 use crate::log::TopicConfig;
 use crate::topic::PARTITIONS_MAX;
@@ -45,6 +46,24 @@ pub struct BrokerConfig {
     pub scrub_bytes_per_second: u64,
     /// See [`num_partitions`](BrokerConfig::num_partitions()).
     pub num_partitions: u32,
+    /// See [`group_initial_rebalance_delay`](BrokerConfig::group_initial_rebalance_delay()).
+    pub group_initial_rebalance_delay: Duration,
+    /// See [`group_session_timeouts`](BrokerConfig::group_session_timeouts()).
+    pub group_session_timeouts: (Duration, Duration),
+    /// See [`group_max_size`](BrokerConfig::group_max_size()).
+    pub group_max_size: usize,
+    /// See [`offset_metadata_max_bytes`](BrokerConfig::offset_metadata_max_bytes()).
+    pub offset_metadata_max_bytes: usize,
+    /// See [`offsets_commit_acks`](BrokerConfig::offsets_commit_acks()).
+    pub offsets_commit_acks: Acks,
+    /// See [`offsets_retention`](BrokerConfig::offsets_retention()).
+    pub offsets_retention: Duration,
+    /// See [`offsets_retention_check_interval`](BrokerConfig::offsets_retention_check_interval()).
+    pub offsets_retention_check_interval: Duration,
+    /// See [`offsets_topic_num_partitions`](BrokerConfig::offsets_topic_num_partitions()).
+    pub offsets_topic_num_partitions: u32,
+    /// See [`offsets_topic_segment_bytes`](BrokerConfig::offsets_topic_segment_bytes()).
+    pub offsets_topic_segment_bytes: u32,
     /// See [`seed`](BrokerConfig::seed()).
     pub seed: Option<u64>,
     /// See [`topic_defaults`](BrokerConfig::topic_defaults()).
@@ -72,6 +91,15 @@ impl Default for BrokerConfig {
             scrub_interval: None,
             scrub_bytes_per_second: 8 << 20,
             num_partitions: 1,
+            group_initial_rebalance_delay: Duration::ZERO,
+            group_session_timeouts: (Duration::from_secs(6), Duration::from_secs(1800)),
+            group_max_size: i32::MAX as usize,
+            offset_metadata_max_bytes: 4096,
+            offsets_commit_acks: Acks::All,
+            offsets_retention: Duration::from_secs(7 * 24 * 3600),
+            offsets_retention_check_interval: Duration::from_secs(600),
+            offsets_topic_num_partitions: 1,
+            offsets_topic_segment_bytes: 100 << 20,
             seed: None,
             topic_defaults: TopicConfig::default(),
             ignored: Vec::new(),
@@ -336,6 +364,7 @@ impl BrokerConfig {
         if self.checkpoint_interval.is_zero() {
             return refuse("checkpoint_interval", "0 ms".to_owned(), "must be more than nothing");
         }
+        self.validate_groups()?;
         self.topic_defaults.validate()
     }
 }

@@ -2,6 +2,8 @@
 
 mod background;
 mod config;
+mod group_settings;
+mod groups;
 mod handle;
 mod looking;
 mod opening;

@@ -10,6 +10,7 @@ use crate::offset::{Offset, PartitionId, Timestamp};
 use crate::record::{Compression, EncodedBatch, Record};
 use crate::segment::{Batches, Segment};
 use crate::sync::Arc;
+use crate::topic::check_not_internal;
 
 /// One partition of a topic: an append-only log of records. Cheap to clone, and shared by threads: appends take turns,
 /// reads wait for nobody. From [`Topic::partition`](crate::Topic::partition).
@@ -106,6 +107,7 @@ impl Partition {
     /// same append succeeds once there is space.
     pub fn append(&self, records: &[Record<'_>]) -> Result<Range<Offset>> {
         self.shared.check_writable("append")?;
+        check_not_internal(self.topic())?;
         let appended = self.log.append(records, self.compression)?;
         Ok(appended.start..appended.end)
     }
@@ -135,6 +137,7 @@ impl Partition {
     /// ```
     pub fn append_batch(&self, batch: EncodedBatch) -> Result<Range<Offset>> {
         self.shared.check_writable("append")?;
+        check_not_internal(self.topic())?;
         let appended = self.log.append_batches(&mut [batch])?;
         Ok(appended.start..appended.end)
     }

@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use super::config::BrokerConfig;
+use crate::acks::Acks;
 use crate::error::Result;
-use crate::settings::{Setting, Settings, boolean, millis, millis_text, whole};
+use crate::settings::{Setting, Settings, boolean, choice, count, millis, millis_text, whole};
 use crate::topic::PARTITIONS_MAX;
 
 /// The default of a topic's setting, by its broker-wide name.
@@ -57,6 +58,67 @@ static SETTINGS: Settings<BrokerConfig> = Settings {
             read: |config| Some(millis_text(config.checkpoint_interval)),
             write: |config, value| {
                 millis(value, 1).map(|interval: Duration| config.checkpoint_interval = interval)
+            },
+        },
+        Setting {
+            name: "group.initial.rebalance.delay.ms",
+            read: |config| Some(millis_text(config.group_initial_rebalance_delay)),
+            write: |config, value| millis(value, 0).map(|delay| config.group_initial_rebalance_delay = delay),
+        },
+        Setting {
+            name: "group.min.session.timeout.ms",
+            read: |config| Some(millis_text(config.group_session_timeouts.0)),
+            write: |config, value| millis(value, 0).map(|timeout| config.group_session_timeouts.0 = timeout),
+        },
+        Setting {
+            name: "group.max.session.timeout.ms",
+            read: |config| Some(millis_text(config.group_session_timeouts.1)),
+            write: |config, value| millis(value, 0).map(|timeout| config.group_session_timeouts.1 = timeout),
+        },
+        Setting {
+            name: "group.max.size",
+            read: |config| Some(config.group_max_size.to_string()),
+            write: |config, value| count(value, 1).map(|members| config.group_max_size = members),
+        },
+        Setting {
+            name: "offset.metadata.max.bytes",
+            read: |config| Some(config.offset_metadata_max_bytes.to_string()),
+            write: |config, value| count(value, 0).map(|bytes| config.offset_metadata_max_bytes = bytes),
+        },
+        Setting {
+            name: "offsets.commit.required.acks",
+            read: |config| Some(config.offsets_commit_acks.to_string()),
+            write: |config, value| choice(value, &Acks::NAMES).map(|acks| config.offsets_commit_acks = acks),
+        },
+        Setting {
+            name: "offsets.retention.minutes",
+            read: |config| Some((config.offsets_retention.as_secs() / 60).to_string()),
+            write: |config, value| {
+                let minutes = whole(value, 1..=u64::from(i32::MAX.unsigned_abs()))?;
+                config.offsets_retention = Duration::from_secs(minutes * 60);
+                Ok(())
+            },
+        },
+        Setting {
+            name: "offsets.retention.check.interval.ms",
+            read: |config| Some(millis_text(config.offsets_retention_check_interval)),
+            write: |config, value| {
+                millis(value, 1).map(|interval| config.offsets_retention_check_interval = interval)
+            },
+        },
+        Setting {
+            name: "offsets.topic.num.partitions",
+            read: |config| Some(config.offsets_topic_num_partitions.to_string()),
+            write: |config, value| {
+                whole(value, 1..=PARTITIONS_MAX).map(|count| config.offsets_topic_num_partitions = count)
+            },
+        },
+        Setting {
+            name: "offsets.topic.segment.bytes",
+            read: |config| Some(config.offsets_topic_segment_bytes.to_string()),
+            write: |config, value| {
+                let most = i32::MAX.unsigned_abs();
+                whole(value, 1..=most).map(|bytes| config.offsets_topic_segment_bytes = bytes)
             },
         },
         topic_default!("log.segment.bytes", "segment.bytes"),
@@ -127,12 +189,13 @@ const IGNORED: &[&str] = &[
     // Groups.
     "consumer.heartbeat.interval.ms",
     "consumer.session.timeout.ms",
-    "group.*",
-    "offset.metadata.max.bytes",
-    "offsets.commit.*",
+    "group.consumer.*",
+    "group.coordinator.*",
+    "group.share.*",
+    "offsets.commit.timeout.ms",
     "offsets.load.buffer.size",
-    "offsets.retention.*",
-    "offsets.topic.*",
+    "offsets.topic.compression.codec",
+    "offsets.topic.replication.factor",
     "share.*",
     // Transactions.
     "add.partitions.to.txn.*",
@@ -254,7 +317,9 @@ mod tests {
     #[test]
     fn every_topic_setting_has_its_broker_wide_name() {
         let broker = BrokerConfig::default();
-        let topics = SETTINGS.known.iter().skip(4).filter_map(|setting| (setting.read)(&broker));
+        let is_own = |setting: &&Setting<BrokerConfig>| setting.name != "log.segment.bytes";
+        let wide = SETTINGS.known.iter().skip_while(is_own);
+        let topics = wide.filter_map(|setting| (setting.read)(&broker));
         let values: Vec<_> =
             TopicConfig::default().to_properties().into_iter().map(|(_, value)| value).collect();
         let mut wide: Vec<_> = topics.collect();

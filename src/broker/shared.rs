@@ -13,9 +13,10 @@ use super::report::RecoveryReport;
 use super::scrubber::Scrubber;
 use super::worker::Worker;
 use crate::error::{Chain, Error, Result};
+use crate::group::Coordinator;
 use crate::log::LogDirs;
 use crate::sync::{Acquire, Arc, AtomicBool, Mutex, Release};
-use crate::topic::{Catalog, NewTopic, TopicEntry};
+use crate::topic::{Catalog, NewTopic, TopicEntry, is_internal};
 
 /// Something above the broker that must be ended in order before the logs close: a producer with records inside.
 pub(crate) trait EndsWithBroker: fmt::Debug + Send + Sync {
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) catalog: Catalog,
     pub(super) report: RecoveryReport,
     pub(crate) background: Background,
+    /// None until somebody asks for it. Held over its beginning, which makes a topic or reads one.
+    pub(super) groups: Mutex<Option<Arc<Coordinator>>>,
     /// None where it is off.
     pub(super) scrubber: Option<Arc<Scrubber>>,
     /// Held through a close, so that a second one waits for the first.
@@ -57,7 +60,8 @@ impl Shared {
         let scrubber = config
             .scrub_interval
             .map(|interval| Arc::new(Scrubber::new(interval, config.scrub_bytes_per_second, storage)));
-        Shared { config, dirs, catalog, report, background, scrubber, workers, ends, is_closed }
+        let groups = Mutex::default();
+        Shared { config, dirs, catalog, report, background, groups, scrubber, workers, ends, is_closed }
     }
 
     /// Refuses everything once the broker is closed.
@@ -75,13 +79,31 @@ impl Shared {
     pub(crate) fn topic_or_create(&self, name: &str) -> Result<Arc<TopicEntry>> {
         self.check_open()?;
         let known = self.catalog.topic(name);
-        if known.is_ok() || !self.config.auto_create_topics || self.report.is_read_only {
+        if is_internal(name) || known.is_ok() || !self.config.auto_create_topics || self.report.is_read_only {
             return known;
         }
-        match self.catalog.create_topic(NewTopic::new(name).partitions(self.config.num_partitions)) {
+        match self.create_topic(NewTopic::new(name).partitions(self.config.num_partitions)) {
             Err(Error::TopicExists { .. }) => self.catalog.topic(name),
             created => created,
         }
+    }
+
+    /// Creates a topic, of which no group has committed anything.
+    pub(crate) fn create_topic(&self, topic: NewTopic) -> Result<Arc<TopicEntry>> {
+        if let Some(groups) = self.known_coordinator()?
+            && self.catalog.topic(&topic.name).is_err()
+        {
+            // What a deletion of one of this name left, where it was cut short.
+            groups.topic_deleted(&topic.name)?;
+        }
+        self.catalog.create_topic(topic)
+    }
+
+    /// Deletes a topic, and what groups have committed of it.
+    pub(crate) fn delete_topic(&self, name: &str) -> Result<()> {
+        let groups = self.known_coordinator()?;
+        self.catalog.delete_topic(name)?;
+        groups.map_or(Ok(()), |groups| groups.topic_deleted(name))
     }
 
     /// A generator of its own for who draws at random, the same in every run with a seed.
@@ -112,6 +134,7 @@ impl Shared {
         }
         let ends = std::mem::take(&mut *self.ends.lock());
         ends.iter().for_each(|held| held.end());
+        self.end_groups();
         // Then background work, so that nothing checkpoints what is being closed; then what makes or removes logs.
         workers.clear();
         self.background.end();
