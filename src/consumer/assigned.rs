@@ -5,13 +5,15 @@
 
 use super::config::ConsumerConfig;
 use super::fetched::{Fetched, Front};
+use super::group_offsets::GroupOffsets;
 use super::offset_reset::AutoOffsetReset;
 use super::record::Part;
 use super::records::Records;
 use crate::broker::Shared;
 use crate::error::{Error, Result};
+use crate::group::{CommittedOffset, OffsetToCommit};
 use crate::log::Log;
-use crate::offset::{Offset, Timestamp, TopicPartition};
+use crate::offset::{LeaderEpoch, Offset, Timestamp, TopicPartition};
 use crate::segment::Span;
 use crate::signal::Watcher;
 use crate::sync::Arc;
@@ -24,6 +26,10 @@ pub(super) struct Assigned {
     log: Option<WatchedLog>,
     /// The first offset that was not returned. None until it is first asked for.
     position: Option<Offset>,
+    /// The leader epoch of the last record that was returned, if the position is behind that.
+    epoch: Option<LeaderEpoch>,
+    /// The position that was last committed.
+    committed: Option<Offset>,
     is_paused: bool,
     fetched: Fetched,
 }
@@ -40,6 +46,8 @@ struct WatchedLog {
 pub(super) struct Reading<'a> {
     pub(super) shared: &'a Shared,
     pub(super) config: &'a ConsumerConfig,
+    /// Where there is a group.
+    pub(super) offsets: Option<&'a GroupOffsets>,
     pub(super) watcher: &'a Arc<Watcher>,
 }
 
@@ -91,7 +99,8 @@ impl Assigned {
             Err(error) => return Err(error),
         };
         let (name, fetched) = (Arc::new(name), Fetched::default());
-        Ok(Assigned { name, log, position: None, is_paused: false, fetched })
+        let (position, epoch, committed) = (None, None, None);
+        Ok(Assigned { name, log, position, epoch, committed, is_paused: false, fetched })
     }
 
     /// Whether its topic is gone: another one may have its name by now.
@@ -121,8 +130,31 @@ impl Assigned {
 
     /// Moves the position to `offset`, whether or not it exists.
     pub(super) fn seek(&mut self, offset: Offset) {
-        self.position = Some(offset);
+        (self.position, self.epoch) = (Some(offset), None);
         self.fetched = Fetched::default();
+    }
+
+    /// Its position, as it is committed; `None` where there is none yet, or the topic is gone: another one may have its name.
+    pub(super) fn to_commit(&self) -> Option<OffsetToCommit> {
+        if self.is_gone() {
+            return None;
+        }
+        Some(OffsetToCommit {
+            partition: TopicPartition::clone(&self.name),
+            offset: self.position?,
+            leader_epoch: self.epoch,
+            metadata: String::new(),
+        })
+    }
+
+    /// Whether the position is another one than was committed last.
+    pub(super) fn has_moved(&self) -> bool {
+        self.position.is_some() && self.position != self.committed
+    }
+
+    /// Notes that the position was committed.
+    pub(super) fn note_committed(&mut self) {
+        self.committed = self.position;
     }
 
     /// The log; once it is there, where the partition was offline.
@@ -130,7 +162,8 @@ impl Assigned {
         attach(&mut self.log, &self.name, reading)
     }
 
-    /// The first offset that was not returned; where there is none yet, where `auto.offset.reset` says to begin.
+    /// The first offset that was not returned; where there is none yet, what the group has committed; where there is nothing,
+    /// where `auto.offset.reset` says to begin.
     pub(super) fn position(&mut self, reading: Reading<'_>) -> Result<Offset> {
         if let Some(position) = self.position {
             return Ok(position);
@@ -138,9 +171,17 @@ impl Assigned {
         let log = attach(&mut self.log, &self.name, reading)?;
         // A topic that is gone is what is wrong, whatever the policy says.
         log.check_open()?;
-        let reset = reading.reset(log)?;
+        let committed = reading.offsets.map(|offsets| offsets.committed(&self.name)).transpose()?.flatten();
+        let (begin, epoch) = match committed {
+            Some(committed) => {
+                self.committed = Some(committed.offset);
+                begin_at(&committed, log, reading)?
+            }
+            None => (reading.reset(log)?, None),
+        };
         let (topic, partition) = (self.name.topic(), self.name.partition());
-        let begin = reset.ok_or_else(|| Error::NoPosition { topic: topic.to_owned(), partition })?;
+        let begin = begin.ok_or_else(|| Error::NoPosition { topic: topic.to_owned(), partition })?;
+        self.epoch = epoch;
         Ok(*self.position.insert(begin))
     }
 
@@ -174,7 +215,7 @@ impl Assigned {
         let Some(begin) = reading.reset(log)? else { return Ok(false) };
         let (start, end) = (log.start(), log.end());
         log::warn!("{}: position {position} is outside {start}..{end}; reset to {begin}", self.name);
-        self.position = Some(begin);
+        (self.position, self.epoch) = (Some(begin), None);
         Ok(true)
     }
 
@@ -191,6 +232,7 @@ impl Assigned {
                 Ok(None) => break,
                 Ok(Some(Front { leader_epoch, timestamp_type, records: front })) => {
                     taken += front.len();
+                    self.epoch = leader_epoch;
                     let partition = Arc::clone(&self.name);
                     records.push(Part { partition, leader_epoch, timestamp_type, records: front });
                 }
@@ -217,6 +259,24 @@ impl Assigned {
             },
         }
     }
+}
+
+/// Where to begin behind what a group has committed: there; or, where a power cut took the log's tail, at the first offset that
+/// is not known to be the same, if `auto.offset.reset` says anything.
+fn begin_at(
+    committed: &CommittedOffset,
+    log: &Log,
+    reading: Reading<'_>,
+) -> Result<(Option<Offset>, Option<LeaderEpoch>)> {
+    let CommittedOffset { offset, leader_epoch, .. } = *committed;
+    let known = leader_epoch.and_then(|epoch| log.end_of_epoch(epoch));
+    let Some(end) = known.filter(|&end| end < offset) else { return Ok((Some(offset), leader_epoch)) };
+    if reading.reset(log)?.is_none() {
+        return Err(Error::OffsetOutOfRange { requested: offset, start: log.start(), end });
+    }
+    let name = log.name();
+    log::warn!("{name}: offset {offset} was committed, but the log was cut at {end}; reset to {end}");
+    Ok((Some(end), leader_epoch))
 }
 
 impl WatchedLog {

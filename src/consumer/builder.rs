@@ -8,6 +8,8 @@ use super::isolation::IsolationLevel;
 use super::offset_reset::AutoOffsetReset;
 use crate::broker::Broker;
 use crate::error::Result;
+use crate::group::Assignor;
+use crate::sync::Arc;
 
 /// Makes a [`Consumer`]. From [`Broker::consumer`].
 ///
@@ -55,6 +57,90 @@ impl Broker {
 }
 
 impl ConsumerBuilder {
+    /// The group that the consumer belongs to: it shares the partitions of what it [subscribes](Consumer::subscribe) to with
+    /// the group's other members, and [commits](Consumer::commit) how far it got. Without one it reads only what it is
+    /// [given](Consumer::assign), and remembers nothing. Kafka's `group.id`.
+    pub fn group(mut self, group: impl Into<String>) -> ConsumerBuilder {
+        self.config.group = Some(group.into());
+        self
+    }
+
+    /// Makes it a static member (KIP-345): one that is known by this name, keeps its partitions for
+    /// [`session_timeout`](Self::session_timeout) after it was closed or dropped, and gets them back without a rebalance where
+    /// it returns before that. Must be unique in the group: a second one fences the first. Kafka's `group.instance.id`.
+    pub fn group_instance_id(mut self, id: impl Into<String>) -> ConsumerBuilder {
+        self.config.group_instance_id = Some(id.into());
+        self
+    }
+
+    /// How the partitions are shared out, the best first: the group takes the one that most of its members like best, of those
+    /// that all of them have. [`Range`](crate::Range) and [`CooperativeSticky`](crate::CooperativeSticky) by default, which
+    /// means the first. With one among them that is not cooperative, rebalances are eager. Kafka's
+    /// `partition.assignment.strategy`.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use streamlog::{Broker, CooperativeSticky};
+    ///
+    /// let broker = Broker::in_memory()?;
+    /// let builder = broker.consumer().group("billing").assignors([Arc::new(CooperativeSticky) as _]);
+    /// # builder.build()?;
+    /// # Ok::<(), streamlog::Error>(())
+    /// ```
+    pub fn assignors(mut self, assignors: impl IntoIterator<Item = Arc<dyn Assignor>>) -> ConsumerBuilder {
+        self.config.assignors = assignors.into_iter().collect();
+        self
+    }
+
+    /// How often the positions are committed without being asked for; `None`: never. They are committed in a poll, once so long
+    /// is over; before the partitions are given up in a rebalance; and by [`close`](Consumer::close) and
+    /// [`unsubscribe`](Consumer::unsubscribe). What is committed then is all that earlier polls returned: it counts as
+    /// processed. Nobody waits for the disk but the last two. Every 5 s by default where there is a group. Kafka's
+    /// `enable.auto.commit` and `auto.commit.interval.ms`.
+    pub fn auto_commit(mut self, interval: Option<Duration>) -> ConsumerBuilder {
+        self.config.enable_auto_commit = Some(interval.is_some());
+        self.config.auto_commit_interval = interval.unwrap_or(self.config.auto_commit_interval);
+        self
+    }
+
+    /// How long a member may stay away between two polls before its partitions go to others; and how long a rebalance waits
+    /// for members to take part in it, which they do in their polls. 5 min by default; at least 1 ms. Kafka's
+    /// `max.poll.interval.ms`.
+    pub fn max_poll_interval(mut self, interval: Duration) -> ConsumerBuilder {
+        self.config.max_poll_interval = interval;
+        self
+    }
+
+    /// How long a [static member](Self::group_instance_id) that was closed or dropped keeps its partitions. A consumer whose
+    /// handle lives needs no heartbeats in this process: [`max_poll_interval`](Self::max_poll_interval) tells whether it works.
+    /// 45 s by default, and within the broker's bounds, 6 s to 30 min. Kafka's `session.timeout.ms`.
+    pub fn session_timeout(mut self, timeout: Duration) -> ConsumerBuilder {
+        self.config.session_timeout = timeout;
+        self
+    }
+
+    /// Less than [`session_timeout`](Self::session_timeout). Nothing is sent in this process; it is kept for who shares a
+    /// configuration with Kafka. 3 s by default. Kafka's `heartbeat.interval.ms`.
+    pub fn heartbeat_interval(mut self, interval: Duration) -> ConsumerBuilder {
+        self.config.heartbeat_interval = interval;
+        self
+    }
+
+    /// What the member's id begins with, for whoever reads a description of the group. `consumer` by default. Kafka's
+    /// `client.id`.
+    pub fn client_id(mut self, id: impl Into<String>) -> ConsumerBuilder {
+        self.config.client_id = Some(id.into());
+        self
+    }
+
+    /// Where the consumer is, for assignors that know where replicas are. Kafka's `client.rack`.
+    pub fn client_rack(mut self, rack: impl Into<String>) -> ConsumerBuilder {
+        self.config.client_rack = Some(rack.into());
+        self
+    }
+
     /// Where to begin in a partition without a position, or with one that does not exist. [`Latest`](AutoOffsetReset::Latest)
     /// by default. Kafka's `auto.offset.reset`.
     pub fn auto_offset_reset(mut self, reset: AutoOffsetReset) -> ConsumerBuilder {
@@ -115,8 +201,7 @@ impl ConsumerBuilder {
 
     /// Sets what Kafka's properties for a consumer say, by name and value.
     ///
-    /// A property that means nothing here is accepted, and listed by [`ignored`](Self::ignored): also those of groups, as
-    /// there are none yet.
+    /// A property that means nothing here is accepted, and listed by [`ignored`](Self::ignored).
     ///
     /// # Errors
     ///
@@ -149,22 +234,22 @@ impl ConsumerBuilder {
         SETTINGS.properties(&self.config)
     }
 
-    /// The names among all [`properties`](Self::properties) so far that mean nothing here, in their order. Until there are
-    /// groups, `group.id` is one of them.
+    /// The names among all [`properties`](Self::properties) so far that mean nothing here, in their order.
     #[must_use]
     pub fn ignored(&self) -> &[String] {
         &self.ignored
     }
 
-    /// Makes the consumer. It has no partitions yet: [`assign`](Consumer::assign) some.
+    /// Makes the consumer. It has no partitions yet: [`subscribe`](Consumer::subscribe) to topics, or
+    /// [`assign`](Consumer::assign) some. The first consumer with a group makes the topic that holds their offsets.
     ///
     /// # Errors
     ///
     /// [`Error::InvalidConfig`](crate::Error::InvalidConfig) for a setting out of its bounds, or that contradicts another;
-    /// [`Error::Closed`](crate::Error::Closed).
+    /// [`Error::InvalidGroupId`](crate::Error::InvalidGroupId); [`Error::Closed`](crate::Error::Closed); those of
+    /// [creating a topic](crate::Admin::create_topic), and of reading the offsets' topic, with the first group.
     pub fn build(self) -> Result<Consumer> {
         self.config.validate()?;
-        self.broker.shared.check_open()?;
-        Ok(Consumer::new(&self.broker.shared, self.config))
+        Consumer::new(&self.broker.shared, self.config)
     }
 }

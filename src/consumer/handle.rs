@@ -12,14 +12,21 @@ use std::time::Duration;
 
 use super::assigned::{Assigned, Reading};
 use super::config::ConsumerConfig;
+use super::group_offsets::GroupOffsets;
+use super::membership::Membership;
 use super::waker::ConsumerWaker;
 use crate::broker::Shared;
 use crate::error::{Error, Result};
 use crate::offset::TopicPartition;
 use crate::sync::Arc;
 
-/// Reads the records of the partitions that it is given, from a position in each that it remembers. From
+/// Reads records, from a position in each partition that it remembers. From
 /// [`ConsumerBuilder::build`](super::ConsumerBuilder::build).
+///
+/// Which partitions: those that it is [given](Consumer::assign); or, in a [group](super::ConsumerBuilder::group), its share of the
+/// topics that it [subscribes](Consumer::subscribe) to. A consumer of a group [commits](Consumer::commit) how far it got, and who
+/// comes after it goes on there. Dropped, it leaves its group and commits nothing, as when a panic unwinds through it;
+/// [closed](Consumer::close), it commits where it does that by itself.
 ///
 /// A [`poll`](Consumer::poll) returns some records and moves the positions behind them; it waits while there are none. One
 /// thread at a time uses a consumer: another may only [wake](Consumer::waker) it.
@@ -51,6 +58,14 @@ pub struct Consumer {
     /// None once it is closed.
     shared: Option<Arc<Shared>>,
     pub(super) config: ConsumerConfig,
+    /// The group's offsets. None without a group.
+    pub(super) offsets: Option<GroupOffsets>,
+    /// Its place in the group. None while it subscribes to nothing.
+    pub(super) member: Option<Membership>,
+    /// When positions are committed next, where that is done without being asked for, on the monotonic clock.
+    pub(super) commit_at: Duration,
+    /// For which of these times a waiting poll is woken already.
+    pub(super) wakes_at: Option<Duration>,
     pub(super) assigned: Vec<Assigned>,
     /// The place of the partition whose turn it is.
     pub(super) turn: usize,
@@ -62,25 +77,39 @@ pub struct Consumer {
 }
 
 impl Consumer {
-    pub(super) fn new(shared: &Arc<Shared>, config: ConsumerConfig) -> Consumer {
+    pub(super) fn new(shared: &Arc<Shared>, config: ConsumerConfig) -> Result<Consumer> {
+        shared.check_open()?;
+        let offsets = match &config.group {
+            None => None,
+            Some(group) => {
+                let (coordinator, acks) = (shared.coordinator()?, shared.config.offsets_commit_acks);
+                coordinator.changes(group)?;
+                Some(GroupOffsets { coordinator, group: group.clone(), acks })
+            }
+        };
+        let commit_at = shared.background.clock.monotonic().saturating_add(config.auto_commit_interval);
         let waker = ConsumerWaker::default();
         // It tells when the broker closes, whatever is assigned.
         shared.catalog.watchers().add(&waker.watcher);
-        Consumer {
+        Ok(Consumer {
             shared: Some(Arc::clone(shared)),
             config,
+            offsets,
+            member: None,
+            commit_at,
+            wakes_at: None,
             assigned: Vec::new(),
             turn: 0,
             waker,
             is_enough: false,
             enough_at: None,
-        }
+        })
     }
 
     /// Reads these partitions from now on, and no others. One that it reads already keeps its position and whether it is
-    /// paused, unless its topic was deleted meanwhile; one that is new begins where
+    /// paused, unless its topic was deleted meanwhile; one that is new begins where its group has committed, or else where
     /// [`auto_offset_reset`](super::ConsumerBuilder::auto_offset_reset) says, found out by the first poll or
-    /// [`position`](Consumer::position).
+    /// [`position`](Consumer::position). Nobody else's share of the group changes by it.
     ///
     /// So with [`Latest`](super::AutoOffsetReset::Latest), the default, what is sent after `assign` and before the first poll
     /// is not seen. To see it, call [`position`](Consumer::position) or [`seek_to_end`](Consumer::seek_to_end) right after
@@ -90,8 +119,8 @@ impl Consumer {
     ///
     /// # Errors
     ///
-    /// [`Error::AssignedTwice`], [`Error::UnknownTopic`], [`Error::UnknownPartition`], [`Error::Closed`]. Nothing has changed
-    /// then.
+    /// [`Error::AssignedTwice`], [`Error::UnknownTopic`], [`Error::UnknownPartition`], [`Error::Closed`];
+    /// [`Error::WrongSubscription`] for a consumer that [subscribes](Consumer::subscribe). Nothing has changed then.
     pub fn assign(&mut self, partitions: impl IntoIterator<Item = TopicPartition>) -> Result<()> {
         let mut names = BTreeSet::new();
         for name in partitions {
@@ -99,6 +128,10 @@ impl Consumer {
                 let (topic, partition) = (name.topic().to_owned(), name.partition());
                 return Err(Error::AssignedTwice { topic, partition });
             }
+        }
+        if self.member.is_some() {
+            let reason = "it subscribes to topics: unsubscribe first";
+            return Err(Error::WrongSubscription { operation: "assign partitions", reason });
         }
         let (reading, known) = self.parts()?;
         let stays = |one: &&Assigned| names.contains(one.name()) && !one.is_gone();
@@ -179,18 +212,29 @@ impl Consumer {
     }
 
     /// Ends the consumer, and lets the broker go: every call fails with [`Error::Closed`] from now on. What it has returned
-    /// stays valid. Closing twice is no error; dropping it closes it.
+    /// stays valid. Closing twice is no error.
+    ///
+    /// One that [commits by itself](super::ConsumerBuilder::auto_commit) commits its positions, and waits until they are on the
+    /// device; the listener is told what is revoked; then it leaves its group at once, and its partitions go to others. A
+    /// [static member](super::ConsumerBuilder::group_instance_id) does not leave: it may come back.
     ///
     /// # Errors
     ///
-    /// It cannot fail today. It returns a `Result` because a consumer of a group, once there are groups, commits its positions
-    /// when it is closed.
+    /// Those of [`commit`](Consumer::commit), and what the listener returned. It is closed all the same.
     pub fn close(&mut self) -> Result<()> {
+        let ended = if self.shared().is_ok() { self.leave_group("the consumer was closed") } else { Ok(()) };
+        self.let_go();
+        ended
+    }
+
+    /// Ends it without a word.
+    fn let_go(&mut self) {
+        self.leave_quietly("the consumer was dropped");
         self.assigned.clear();
+        self.offsets = None;
         if let Some(shared) = self.shared.take() {
             shared.catalog.watchers().remove(&self.waker.watcher);
         }
-        Ok(())
     }
 
     /// The broker, while both it and the consumer are open.
@@ -204,7 +248,8 @@ impl Consumer {
     pub(super) fn parts(&mut self) -> Result<(Reading<'_>, &mut Vec<Assigned>)> {
         let shared = self.shared.as_deref().ok_or(Error::Closed)?;
         shared.check_open()?;
-        let reading = Reading { shared, config: &self.config, watcher: &self.waker.watcher };
+        let (config, offsets) = (&self.config, self.offsets.as_ref());
+        let reading = Reading { shared, config, offsets, watcher: &self.waker.watcher };
         Ok((reading, &mut self.assigned))
     }
 
@@ -239,8 +284,7 @@ fn place(assigned: &[Assigned], name: &TopicPartition) -> Result<usize> {
 
 impl Drop for Consumer {
     fn drop(&mut self) {
-        // A consumer without a group has nothing to fail at.
-        let _ = self.close();
+        self.let_go();
     }
 }
 

@@ -14,13 +14,19 @@ use std::time::Duration;
 use super::assigned::{Assigned, Reading};
 use super::handle::Consumer;
 use super::records::Records;
-use crate::clock::{block_until, deadline_after};
+use crate::clock::{Clock, block_until, deadline_after};
 use crate::error::Result;
+use crate::group::Presence;
 use crate::sync::Arc;
 
 impl Consumer {
     /// Returns records, at most [`max_poll_records`](super::ConsumerBuilder::max_poll_records), and moves the positions
     /// behind them. Where there are none it waits for some, at most `timeout`, and returns none then.
+    ///
+    /// A consumer that [subscribes](Consumer::subscribe) takes part in its group here: it joins, is given partitions and gives
+    /// them up, tells its listener, and commits what earlier polls returned where it does that by itself. So it must be called
+    /// again within [`max_poll_interval`](super::ConsumerBuilder::max_poll_interval). None of that is waited for longer than
+    /// `timeout`.
     ///
     /// With nothing assigned, or everything paused, it waits out its timeout all the same: with [`Duration::MAX`] for ever,
     /// until it is [woken](Consumer::waker) or the broker is closed.
@@ -35,8 +41,16 @@ impl Consumer {
     /// [`unreadable_offsets`](crate::Error::unreadable_offsets) says which offsets to [seek](Consumer::seek) past, for who can
     /// do without them; an example is there.
     ///
+    /// Of a group: [`GroupFull`](crate::Error::GroupFull), [`InconsistentProtocols`](crate::Error::InconsistentProtocols),
+    /// [`InvalidSessionTimeout`](crate::Error::InvalidSessionTimeout), where it is not let in;
+    /// [`FencedInstance`](crate::Error::FencedInstance), where another has come in its place;
+    /// [`InvalidAssignment`](crate::Error::InvalidAssignment), [`InvalidMemberData`](crate::Error::InvalidMemberData) and
+    /// [`CallbackPanicked`](crate::Error::CallbackPanicked), where the group could not be assigned its partitions; what its
+    /// listener returned. The next poll tries again.
+    ///
     /// [`Error::Closed`](crate::Error::Closed) once the consumer or the broker is closed, also while it waits.
     pub fn poll(&mut self, timeout: Duration) -> Result<Records> {
+        let _polling = self.begin_poll()?;
         if let Poll::Ready(result) = self.look() {
             return result;
         }
@@ -78,6 +92,7 @@ impl Consumer {
     /// # Ok::<(), streamlog::Error>(())
     /// ```
     pub async fn poll_async(&mut self) -> Result<Records> {
+        let _polling = self.begin_poll()?;
         if let Poll::Ready(result) = self.look() {
             return result;
         }
@@ -85,15 +100,31 @@ impl Consumer {
         poll_fn(|context| waiting.0.wait_and_look(context)).await
     }
 
+    /// Shows the group that the consumer lives; until what this gives is dropped, it is in a poll.
+    fn begin_poll(&mut self) -> Result<Option<Polling>> {
+        let clock = &self.shared()?.background.clock;
+        let polling =
+            |presence: &Arc<Presence>| Polling { presence: Arc::clone(presence), clock: Arc::clone(clock) };
+        let polling = self.member.as_ref().map(|member| polling(&member.presence));
+        polling.iter().for_each(|polling| polling.presence.begin_poll());
+        Ok(polling)
+    }
+
     /// Leaves a waker for the next news, and looks after that, so that none is missed.
     fn wait_and_look(&mut self, context: &Context<'_>) -> Poll<Result<Records>> {
         self.waker.watcher.wait(context.waker());
+        self.wake_to_commit()?;
         self.look()
     }
 
     /// What a poll returns now, if it returns.
     fn look(&mut self) -> Poll<Result<Records>> {
         self.shared()?;
+        if self.member.is_some() {
+            self.tend_group()?;
+        } else {
+            self.commit_in_time()?;
+        }
         let is_woken = self.waker.take();
         if !is_woken && !self.has_enough()? {
             return Poll::Pending;
@@ -146,6 +177,18 @@ impl Consumer {
         }
         self.enough_at = Some(now.saturating_add(wait));
         Ok(wait.is_zero())
+    }
+}
+
+/// A poll of a consumer in a group.
+struct Polling {
+    presence: Arc<Presence>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Drop for Polling {
+    fn drop(&mut self) {
+        self.presence.end_poll(self.clock.monotonic());
     }
 }
 

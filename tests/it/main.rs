@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test says what is wrong by panicking")]
 
+mod assignors;
 mod consumer;
 mod end_to_end;
 mod faults;
@@ -15,6 +16,7 @@ mod delete;
 mod flush;
 mod foreign;
 mod golden;
+mod groups;
 mod hostile;
 mod interop;
 mod log_dirs;

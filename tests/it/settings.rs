@@ -62,6 +62,16 @@ const BROKER: &[(&str, &str, &[&str], &[&str])] = &[
     ("num.partitions", "1", &["7", "10000"], &["0", "10001"]),
     ("delete.topic.enable", "true", &["false"], &["on"]),
     ("log.flush.offset.checkpoint.interval.ms", "60000", &["1"], &["-1", "0", "x"]),
+    ("group.initial.rebalance.delay.ms", "0", &["3000"], &["-1", "x"]),
+    ("group.min.session.timeout.ms", "6000", &["1"], &["-1"]),
+    ("group.max.session.timeout.ms", "1800000", &["6000", "3600000"], &["-1"]),
+    ("group.max.size", "2147483647", &["1"], &["0", "-1"]),
+    ("offset.metadata.max.bytes", "4096", &["0", "1"], &["-1"]),
+    ("offsets.commit.required.acks", "all", &["1"], &["2"]),
+    ("offsets.retention.minutes", "10080", &["1", "2147483647"], &["0", "2147483648"]),
+    ("offsets.retention.check.interval.ms", "600000", &["1"], &["0"]),
+    ("offsets.topic.num.partitions", "1", &["50", "10000"], &["0", "10001"]),
+    ("offsets.topic.segment.bytes", "104857600", &["1048576"], &["0"]),
 ];
 
 fn text(properties: &[(&'static str, String)], name: &str) -> String {
