@@ -1,34 +1,13 @@
-//! Describe, create, extend, alter and delete.
+//! Topics: describe, create, extend, alter and delete.
 
-use crate::broker::{Broker, Topic};
+use super::handle::Admin;
+use crate::broker::Topic;
 use crate::error::{Error, Result};
 use crate::log::{Log, TopicConfig};
 use crate::offset::{Offset, PartitionId};
 use crate::sync::Arc;
-use crate::topic::NewTopic;
+use crate::topic::{NewTopic, check_not_internal, is_internal};
 use crate::uuid::Uuid;
-
-/// What changes and describes a broker's topics. From [`Broker::admin`].
-///
-/// # Examples
-///
-/// ```
-/// use streamlog::{Broker, NewTopic};
-///
-/// let broker = Broker::in_memory()?;
-/// let admin = broker.admin();
-/// admin.create_topic(NewTopic::new("orders").partitions(2))?;
-/// admin.create_topic(NewTopic::new("invoices"))?;
-/// assert_eq!(admin.list_topics()?, ["invoices", "orders"]);
-/// let orders = admin.describe_topic("orders")?;
-/// assert_eq!(orders.partitions.len(), 2);
-/// assert_eq!(orders.partitions[0].end_offset, 0);
-/// # Ok::<(), streamlog::Error>(())
-/// ```
-#[derive(Debug, Clone)]
-pub struct Admin {
-    broker: Broker,
-}
 
 /// A topic, as [`Admin::describe_topic`] tells of it.
 #[derive(Debug, Clone)]
@@ -64,14 +43,6 @@ pub struct PartitionDescription {
     pub offline: Option<Arc<Error>>,
 }
 
-impl Broker {
-    /// To create, list and describe topics.
-    #[must_use]
-    pub fn admin(&self) -> Admin {
-        Admin { broker: self.clone() }
-    }
-}
-
 impl Admin {
     /// Creates a topic. It is durable when this returns.
     ///
@@ -84,7 +55,8 @@ impl Admin {
     pub fn create_topic(&self, topic: NewTopic) -> Result<Topic> {
         self.broker.shared.check_open()?;
         self.broker.shared.check_writable("create a topic")?;
-        let entry = self.broker.shared.catalog.create_topic(topic)?;
+        check_not_internal(&topic.name)?;
+        let entry = self.broker.shared.create_topic(topic)?;
         Ok(Topic::new(&self.broker.shared, entry))
     }
 
@@ -116,6 +88,7 @@ impl Admin {
     pub fn create_partitions(&self, name: &str, total: u32) -> Result<Topic> {
         self.broker.shared.check_open()?;
         self.broker.shared.check_writable("add partitions")?;
+        check_not_internal(name)?;
         let entry = self.broker.shared.catalog.create_partitions(name, total)?;
         Ok(Topic::new(&self.broker.shared, entry))
     }
@@ -151,12 +124,13 @@ impl Admin {
     pub fn delete_topic(&self, name: &str) -> Result<()> {
         self.broker.shared.check_open()?;
         self.broker.shared.check_writable("delete a topic")?;
+        check_not_internal(name)?;
         if !self.broker.shared.config.delete_topics {
             return Err(Error::TopicDeletionDisabled {
                 topic: self.broker.shared.catalog.topic(name)?.name.clone(),
             });
         }
-        self.broker.shared.catalog.delete_topic(name)
+        self.broker.shared.delete_topic(name)
     }
 
     /// Changes a topic's settings: what `changes` sets becomes the topic's own, and a setting named in `reset`, by Kafka's
@@ -197,14 +171,15 @@ impl Admin {
         Ok(Topic::new(&self.broker.shared, entry))
     }
 
-    /// The names of all topics, sorted.
+    /// The names of all topics, sorted, but for the broker's own, as `__consumer_offsets`.
     ///
     /// # Errors
     ///
     /// [`Error::Closed`].
     pub fn list_topics(&self) -> Result<Vec<String>> {
         self.broker.shared.check_open()?;
-        Ok(self.broker.shared.catalog.topics().keys().cloned().collect())
+        let topics = self.broker.shared.catalog.topics();
+        Ok(topics.keys().filter(|name| !is_internal(name)).cloned().collect())
     }
 
     /// What a topic is and how far its partitions are.
