@@ -15,10 +15,12 @@
 //! a target that is missed is only shown.
 
 mod append;
+mod assign;
 mod codecs;
 mod consume;
 mod first_record;
 mod follow;
+mod groups;
 mod harness;
 mod idle;
 mod memory;
@@ -32,7 +34,7 @@ use harness::{Outcome, Settings, Table};
 
 type Benchmark = fn(&Settings, &mut Table) -> Outcome<()>;
 
-const BENCHMARKS: [(&str, Benchmark); 17] = [
+const BENCHMARKS: [(&str, Benchmark); 22] = [
     ("append_bulk", append::bulk),
     ("append_calls", append::calls),
     ("append_one", append::one),
@@ -46,8 +48,13 @@ const BENCHMARKS: [(&str, Benchmark); 17] = [
     ("consume_all", consume::all),
     ("follow", follow::follow),
     ("first_record", first_record::first_record),
+    ("group_rebalance", groups::rebalance),
+    ("group_commit", groups::commit),
+    ("group_reopen", groups::reopen),
     ("open", open::open),
     ("codecs", codecs::codecs),
+    ("assign", assign::assign),
+    ("assign_million", assign::assign_million),
     ("memory", memory::memory),
     ("idle", idle::idle),
 ];
