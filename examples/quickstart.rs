@@ -23,13 +23,16 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         send(&producer, customer, order)?;
     }
 
-    let mut consumer = broker.consumer().auto_offset_reset(AutoOffsetReset::Earliest).build()?;
-    consumer.assign(broker.topic("orders")?.topic_partitions())?;
+    let group = broker.consumer().group("billing").auto_offset_reset(AutoOffsetReset::Earliest);
+    let mut consumer = group.build()?;
+    consumer.subscribe(["orders"])?;
     for record in &consumer.poll(Duration::from_millis(500))? {
         let [key, value] =
             [record.key(), record.value()].map(|bytes| bytes.unwrap_or_default().escape_ascii());
         println!("read {key}: {value} at {}@{}", record.topic_partition(), record.offset());
     }
+
+    consumer.commit()?; // whoever reads for "billing" next goes on behind these
 
     producer.close(Duration::from_secs(10))?;
     consumer.close()?;
