@@ -27,10 +27,9 @@ use crate::offset::{PartitionId, TopicPartition};
 use crate::record::fields::STRING_BYTES_MAX;
 use crate::record::{BatchBuilder, Compression, Record};
 use crate::sync::{Acquire, Arc, AtomicBool, Mutex, Release, Weak};
+use crate::topic::OFFSETS_TOPIC;
 use crate::uuid::Uuid;
 
-/// The topic of its records.
-const OFFSETS_TOPIC: &str = "__consumer_offsets";
 /// The longest name of a client, of an instance or of a protocol. Kafka has this bound for instances.
 const NAME_BYTES_MAX: usize = 249;
 
