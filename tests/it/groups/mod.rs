@@ -5,6 +5,7 @@ mod commits;
 mod deadlines;
 mod listeners;
 mod looked_after;
+mod model;
 mod sharing;
 
 use std::sync::{Arc, Mutex};
