@@ -39,6 +39,7 @@
 //! | share topics among the members of a group, and commit how far it got | [`Consumer::subscribe`], [`RebalanceListener`] with its [`Rebalance`], [`Commit`], [`OffsetAndMetadata`], [`CommittedOffset`] |
 //! | share partitions out | [`Range`], [`RoundRobin`], [`Sticky`], [`CooperativeSticky`]; [`Assignor`] with [`Subscriptions`] of [`MemberSubscription`]s and [`SubscribedTopics`], [`PreviousAssignment`], [`RebalanceProtocol`], [`TopicPartitions`], [`Assignment`] |
 //! | look after groups | [`GroupListing`], [`GroupDescription`] with its [`MemberDescription`]s and [`GroupState`], [`RebalanceReport`] with its [`MemberChange`]s and [`PartitionMove`]s, [`OffsetSpec`] |
+//! | process records on several threads | [`ConsumerBuilder::workers`], [`ConsumerBuilder::worker_pool`]: [`Workers`] |
 //! | append to, sync and read one partition, by batches | [`Topic`], [`Partition`], [`Batches`], [`RecordBatch`] with its [`TimestampType`] and [`ControlType`], [`BatchRecords`], [`RecordView`], [`Headers`] |
 //! | encode batches yourself | [`BatchBuilder`], [`EncodedBatch`] |
 //! | prove that a directory is sound, or say what is not | [`BrokerBuilder::verify`], [`Verification`] with its [`Finding`]s: [`FindingKind`], [`Severity`] |
@@ -144,6 +145,11 @@ mod uuid;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
+/// The programs of `docs/consuming.md`, run with the documentation's.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/consuming.md")]
+struct Consuming;
+
 pub use acks::Acks;
 pub use admin::{Admin, OffsetSpec, PartitionDescription, TopicDescription};
 pub use broker::{
@@ -152,7 +158,7 @@ pub use broker::{
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use consumer::{
     AutoOffsetReset, Commit, Consumer, ConsumerBuilder, ConsumerRecord, ConsumerWaker, IsolationLevel,
-    OffsetAndMetadata, OwnedRecord, Rebalance, RebalanceListener, Records, RecordsIter,
+    OffsetAndMetadata, OwnedRecord, Rebalance, RebalanceListener, Records, RecordsIter, Workers,
 };
 pub use error::{Corruption, Error, Result};
 pub use group::{

@@ -105,8 +105,7 @@ impl Watcher {
         fence(SeqCst);
     }
 
-    /// Whether anybody waits.
-    #[cfg(test)]
+    /// Whether anybody waits who was not told anything yet.
     pub(crate) fn is_waiting(&self) -> bool {
         self.is_waiting.load(Relaxed)
     }

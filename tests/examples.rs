@@ -554,6 +554,19 @@ cem has watched 70 s
 }
 
 #[test]
+fn what_a_worker_had_that_died_is_done_by_the_others() {
+    let expected = "\
+60 orders sent, lag 60
+ann has 0 1 2, ben has 3 4 5; all billed, lag 0
+ann has 0 1, ben has 2 3, cem has 4 5
+30 more sent; ben has died: his pen is empty
+ann has 0 1 2, cem has 3 4 5; all billed, lag 0
+billed twice: 1
+";
+    assert_eq!(leaves_nothing("workers"), expected);
+}
+
+#[test]
 fn a_program_that_stores_its_position_with_its_result_is_right_after_every_crash_and_another_is_caught() {
     let said = leaves_nothing("exactly_once");
     let (together, apart) = said.split_once('\n').unwrap();

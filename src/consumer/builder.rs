@@ -45,7 +45,7 @@ use crate::sync::Arc;
 #[must_use = "nothing is read before `build`, `assign` and `poll`"]
 pub struct ConsumerBuilder {
     broker: Broker,
-    config: ConsumerConfig,
+    pub(super) config: ConsumerConfig,
     ignored: Vec<String>,
 }
 

@@ -74,6 +74,8 @@ pub struct Consumer {
     pub(super) is_enough: bool,
     /// Until when more is waited for, on the monotonic clock.
     pub(super) enough_at: Option<Duration>,
+    /// Whether polls return nothing, and only take part in the group, until they are woken.
+    pub(super) is_held: bool,
 }
 
 impl Consumer {
@@ -103,6 +105,7 @@ impl Consumer {
             waker,
             is_enough: false,
             enough_at: None,
+            is_held: false,
         })
     }
 

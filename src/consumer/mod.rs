@@ -36,6 +36,8 @@ mod subscribing;
 
 mod builder;
 
+mod workers;
+
 pub use builder::ConsumerBuilder;
 pub use committing::Commit;
 pub use handle::Consumer;
@@ -46,3 +48,4 @@ pub use rebalance::{Rebalance, RebalanceListener};
 pub use record::{ConsumerRecord, OwnedRecord};
 pub use records::{Records, RecordsIter};
 pub use waker::ConsumerWaker;
+pub use workers::Workers;

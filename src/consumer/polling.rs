@@ -112,9 +112,15 @@ impl Consumer {
 
     /// Leaves a waker for the next news, and looks after that, so that none is missed.
     fn wait_and_look(&mut self, context: &Context<'_>) -> Poll<Result<Records>> {
-        self.waker.watcher.wait(context.waker());
-        self.wake_to_commit()?;
-        self.look()
+        loop {
+            self.waker.watcher.wait(context.waker());
+            self.wake_to_commit()?;
+            let looked = self.look();
+            // What a listener waited for meanwhile may have used the wake-up: who was told looks again instead of sleeping.
+            if looked.is_ready() || self.waker.watcher.is_waiting() {
+                return looked;
+            }
+        }
     }
 
     /// What a poll returns now, if it returns.
@@ -126,6 +132,9 @@ impl Consumer {
             self.commit_in_time()?;
         }
         let is_woken = self.waker.take();
+        if self.is_held {
+            return if is_woken { Poll::Ready(Ok(Records::default())) } else { Poll::Pending };
+        }
         if !is_woken && !self.has_enough()? {
             return Poll::Pending;
         }

@@ -216,6 +216,7 @@ impl Error {
             | Error::InvalidMemberData { .. }
             | Error::InvalidAssignment { .. }
             | Error::CallbackPanicked { .. }
+            | Error::NotProcessed { .. }
             | Error::Closed => return None,
         })
     }

@@ -490,6 +490,20 @@ pub enum Error {
         text: String,
     },
 
+    /// A program's own code, run by [`Workers`](crate::Workers), has returned an error for a record or panicked. The record
+    /// is not committed, nor any behind it in its partition.
+    #[error("the record of partition {topic}-{partition} at offset {offset} was not processed")]
+    NotProcessed {
+        /// The topic's name.
+        topic: String,
+        /// The partition's number.
+        partition: PartitionId,
+        /// The record's offset; of several that were given at once, the first one's.
+        offset: Offset,
+        /// What the code returned; [`CallbackPanicked`](Error::CallbackPanicked) where it panicked.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
     /// The text that is kept with a committed offset is longer than `offset.metadata.max.bytes`.
     #[error("metadata of {bytes} bytes for partition {topic}-{partition} is over the limit of {limit}")]
     OffsetMetadataTooLarge {

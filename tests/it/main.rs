@@ -46,3 +46,4 @@ mod time;
 mod timestamp_limits;
 mod topics;
 mod verify;
+mod workers;
