@@ -240,7 +240,12 @@ impl Case {
         let points = self.files.get(&path(CHECKPOINTS[0])).map(Vec::as_slice).unwrap_or_default();
         let is_vouched_for =
             self.files.contains_key(&path(MARKER)) || points.windows(4).any(|line| line == b"t 0 ");
-        !is_vouched_for || self.recovery == RecoveryMode::Salvage && !self.has_strange_segments()
+        // Of batches that somebody made up, with right checksums, and that contradict each other, a salvage may believe the wrong
+        // one where nothing but the marker says how far the log went: then reads refuse what lies behind it.
+        let is_salvaged = self.recovery == RecoveryMode::Salvage
+            && !self.has_strange_segments()
+            && !(self.is_made_up && self.files.contains_key(&path(MARKER)));
+        !is_vouched_for || is_salvaged
     }
 
     /// Whether there is a segment that was not there. A salvage does not put segments in order that overlap.

@@ -49,6 +49,11 @@ pub(crate) struct Borders {
 }
 
 impl Borders {
+    /// Whether a batch, sound as it looks, cannot be what was written: it goes on where the log was durable, and so a batch ended.
+    pub(super) fn is_crossed_by(self, header: &BatchHeader) -> bool {
+        self.durable.is_some_and(|durable| header.base_offset() < durable && durable < header.next_offset())
+    }
+
     /// Whether a batch that nothing follows is known to end here.
     fn is_end(self, offset: Offset) -> bool {
         self.end.or(self.durable) == Some(offset)

@@ -5,8 +5,9 @@ use std::ops::Range;
 use super::log_segment::{LogSegment, SegmentEnd};
 use super::resume::{Borders, SearchBudget};
 use super::scan::ScannedBatch;
-use crate::error::{Error, Result};
+use crate::error::{Corruption, Error, Result};
 use crate::offset::{LeaderEpoch, Offset};
+use crate::record::BatchHeader;
 
 /// A stretch of a segment's file.
 #[derive(Debug)]
@@ -65,19 +66,22 @@ impl LogSegment {
         loop {
             let mut scan = self.sound_scan(start, file_end);
             let (mut batches, mut epoch) = (0, None);
-            let reason = loop {
+            let (stop, reason) = loop {
+                let stop = SegmentEnd { position: scan.position(), offset: scan.expected() };
                 match scan.next() {
+                    Ok(Some(found)) if borders.is_crossed_by(found.batch.header()) => {
+                        break (stop, Some(self.too_far(stop, found.batch.header())));
+                    }
                     Ok(Some(found)) => {
                         batches += 1;
                         epoch = found.batch.leader_epoch();
                         visit.batch(&found)?;
                     }
-                    Ok(None) => break None,
-                    Err(error) if error.is_corruption() => break Some(error),
+                    Ok(None) => break (stop, None),
+                    Err(error) if error.is_corruption() => break (stop, Some(error)),
                     Err(error) => return Err(error),
                 }
             };
-            let stop = SegmentEnd { position: scan.position(), offset: scan.expected() };
             if batches > 0 {
                 let (bytes, offsets) = (start.position..stop.position, start.offset..stop.offset);
                 visit.stretch(Stretch::Sound(Sound { bytes, offsets, batches, epoch }))?;
@@ -91,6 +95,14 @@ impl LogSegment {
             let Some(next) = next else { return Ok(stop) };
             start = next;
         }
+    }
+
+    /// A batch that reaches behind the durable end.
+    fn too_far(&self, at: SegmentEnd, header: &BatchHeader) -> Error {
+        let value = header.last_offset().to_i64().saturating_sub(header.base_offset().to_i64());
+        let source = Corruption::Field { field: "lastOffsetDelta", value };
+        let path = self.log().path().to_path_buf();
+        Error::Corrupt { path, position: at.position, offset: at.offset, source }
     }
 }
 
@@ -204,6 +216,29 @@ mod tests {
             assert_eq!(sound[0].batches, 12);
             assert_eq!(sound[0].offsets, Offset::from(BASE)..end);
         }
+    }
+
+    #[test]
+    fn a_batch_that_claims_to_go_on_behind_the_durable_end_is_not_believed() {
+        let mut made = made();
+        let end = made.batches.last().map(|batch| batch.1.end);
+        let wide = 5;
+        let (place, offsets) = made.batches[wide].clone();
+        // Right in itself, CRC and all: of offsets up to far behind the log's end.
+        let mut wrong = BatchBuilder::new(Compression::None);
+        wrong.append(&Record::new().value("x"), Timestamp::from_millis(5)).unwrap();
+        let mut wrong = wrong.build().unwrap().into_bytes();
+        wrong[23..27].copy_from_slice(&500_i32.to_be_bytes());
+        let crc = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32Iscsi, &wrong[21..]);
+        wrong[17..21].copy_from_slice(&u32::try_from(crc).unwrap().to_be_bytes());
+        wrong[..8].copy_from_slice(&offsets.start.to_i64().to_be_bytes());
+        wrong[12..16].fill(0);
+        let (begin, behind) = (usize::try_from(place.start).unwrap(), usize::try_from(place.end).unwrap());
+        made.bytes.splice(begin..behind, wrong);
+        let (sound, damaged) = survey(&segment(&made.bytes), [None, end]);
+        assert_eq!(damaged.len(), 1, "{damaged:?}");
+        assert_eq!((damaged[0].from, sound.len()), (offsets.start, 2));
+        assert_eq!(sound[1].offsets, offsets.end..end.unwrap());
     }
 
     #[test]
