@@ -65,6 +65,16 @@ fn hostile_catalogs() {
 }
 
 #[test]
+fn hostile_offsets_of_groups() {
+    run_corpus("offsets_replay", targets::offsets_replay::run);
+}
+
+#[test]
+fn what_members_say_and_are_assigned() {
+    run_corpus("member_data", targets::member_data::run);
+}
+
+#[test]
 fn hostile_properties() {
     run_corpus("properties", targets::properties::run);
 }

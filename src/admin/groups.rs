@@ -149,17 +149,18 @@ impl Admin {
         for partition in partitions {
             let log = self.partition_log(partition)?;
             if let Some(offset) = place(&groups, group, &log, to)? {
-                offsets.insert(partition.clone(), offset);
+                // By the epoch a reader finds out where a power cut takes what lies before the offset.
+                offsets.insert(partition.clone(), (offset, log.epoch_before(offset)));
             }
         }
-        let commit = |(partition, offset): (&TopicPartition, &Offset)| OffsetToCommit {
+        let commit = |(partition, &(offset, leader_epoch)): (&TopicPartition, &(Offset, _))| OffsetToCommit {
             partition: partition.clone(),
-            offset: *offset,
-            leader_epoch: None,
+            offset,
+            leader_epoch,
             metadata: String::new(),
         };
         groups.reset(group, offsets.iter().map(commit).collect())?.wait()?;
-        Ok(offsets)
+        Ok(offsets.into_iter().map(|(partition, (offset, _))| (partition, offset)).collect())
     }
 
     /// The coordinator, which knows of no group yet where there is none.

@@ -147,6 +147,11 @@ impl Assigned {
         })
     }
 
+    /// The leader epoch of the last record before `offset`, where it is there.
+    pub(super) fn epoch_before(&self, offset: Offset) -> Option<LeaderEpoch> {
+        self.log.as_ref().and_then(|watched| watched.log.epoch_before(offset))
+    }
+
     /// Whether the position is another one than was committed last.
     pub(super) fn has_moved(&self) -> bool {
         self.position.is_some() && self.position != self.committed

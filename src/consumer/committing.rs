@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use super::assigned::Assigned;
 use super::group_offsets::GroupOffsets;
 use super::handle::Consumer;
+use super::membership::Membership;
 use super::offset_and_metadata::OffsetAndMetadata;
 use crate::acks::Acks;
 use crate::broker::Background;
@@ -166,7 +167,13 @@ impl Consumer {
         self.assigned.iter().filter_map(Assigned::to_commit).collect()
     }
 
-    fn commit_these(&mut self, offsets: Vec<OffsetToCommit>) -> Result<Commit> {
+    fn commit_these(&mut self, mut offsets: Vec<OffsetToCommit>) -> Result<Commit> {
+        // Without it nobody could tell that a power cut took what was processed, and others came in its place.
+        for to_commit in offsets.iter_mut().filter(|to_commit| to_commit.leader_epoch.is_none()) {
+            let known = self.assigned.binary_search_by(|one| one.name().cmp(&to_commit.partition));
+            let known = known.ok().and_then(|place| self.assigned.get(place));
+            to_commit.leader_epoch = known.and_then(|one| one.epoch_before(to_commit.offset));
+        }
         let shared = self.shared()?;
         shared.check_writable("commit offsets")?;
         let background = shared.background.clone();
@@ -186,7 +193,14 @@ impl Consumer {
                 generation: NO_GENERATION,
             },
         };
-        let committed = group.coordinator.commit(CommitRequest { member, offsets })?;
+        let committed = group.coordinator.commit(CommitRequest { member, offsets }).map_err(|error| {
+            let is_joining = self.member.as_ref().is_some_and(Membership::is_joining);
+            match error {
+                // The group has begun a generation that the consumer is in, and has not looked at yet.
+                Error::IllegalGeneration { group, .. } if is_joining => Error::RebalanceInProgress { group },
+                error => error,
+            }
+        })?;
         let state = if group.acks == Acks::All { State::Appended(committed) } else { State::Durable };
         Ok(Commit { background, state })
     }

@@ -151,6 +151,11 @@ impl Membership {
         }
     }
 
+    /// Whether it waits for what it has asked the group.
+    pub(super) fn is_joining(&self) -> bool {
+        matches!(self.state, State::Joining(_) | State::Syncing(_))
+    }
+
     /// How it introduces itself.
     pub(super) fn known_as(&self, group: &str, instance_id: Option<String>) -> MemberRef {
         let (member_id, generation) = (self.member_id.clone(), self.generation);

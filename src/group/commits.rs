@@ -82,20 +82,24 @@ impl Coordinator {
         })
     }
 
-    /// Deletes the offsets of a topic that was deleted, in all groups. Where that fails, the others go on, and the first failure
-    /// is told.
+    /// Deletes the offsets of a topic that was deleted, in all groups. It is durable when this returns, so that a power cut does
+    /// not bring them back for another topic of that name. Where it fails, the others go on, and the first failure is told.
     pub(crate) fn topic_deleted(&self, topic: &str) -> Result<()> {
         self.check_open()?;
-        let mut result = Ok(());
+        let (mut result, mut stored) = (Ok(()), Vec::new());
         for cell in self.cells() {
             let deleted = self.act(&cell, |data, now, _| {
                 let offsets = data.offsets.all().keys().filter(|partition| partition.topic() == topic);
                 let changes: Vec<Change> = offsets.cloned().map(forgotten).collect();
-                if changes.is_empty() { Ok(()) } else { self.store(&cell, data, changes, now).map(drop) }
+                if changes.is_empty() { Ok(None) } else { self.store(&cell, data, changes, now).map(Some) }
             });
-            result = result.and(deleted);
+            match deleted {
+                Ok(deleted) => stored.extend(deleted),
+                Err(error) => result = result.and(Err(error)),
+            }
         }
-        result
+        // Once all are appended, so that those of one log are one sync.
+        stored.iter().rev().map(Committed::wait).fold(result, Result::and)
     }
 
     fn commit_offsets(

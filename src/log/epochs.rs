@@ -30,6 +30,11 @@ impl EpochHistory {
         self.entries.iter().find(|&&(known, _)| known > epoch).map(|&(_, start)| start)
     }
 
+    /// In which epoch this offset is, or will be.
+    pub(crate) fn epoch_of(&self, offset: Offset) -> Option<LeaderEpoch> {
+        self.entries.iter().rev().find(|&&(_, start)| start <= offset).map(|&(epoch, _)| epoch)
+    }
+
     /// Notes that `epoch` began at `start`, as Kafka does: what is newer, or begins later, is forgotten.
     pub(crate) fn assign(&mut self, epoch: LeaderEpoch, start: Offset) {
         if self.entries.iter().any(|&(known, at)| known == epoch && at <= start) {

@@ -133,6 +133,12 @@ impl Log {
         Some(self.epochs.end_of(epoch).unwrap_or_else(|| self.end()))
     }
 
+    /// The leader epoch of the last record before `offset`, where there is one.
+    pub(crate) fn epoch_before(&self, offset: Offset) -> Option<LeaderEpoch> {
+        let last = u64::from(offset).checked_sub(1).and_then(|last| Offset::try_from(last).ok())?;
+        self.epochs.epoch_of(last).filter(|_| (self.start()..self.end()).contains(&last))
+    }
+
     pub(crate) fn name(&self) -> &TopicPartition {
         &self.name
     }

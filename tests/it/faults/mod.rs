@@ -4,6 +4,7 @@ mod acknowledgement;
 mod damage;
 mod every_fault;
 mod failing_disk;
+mod group_offsets;
 mod killed_process;
 mod killed_under_load;
 mod life;

@@ -102,7 +102,7 @@ fn a_clean_close_leaves_everything_on_the_device() {
 
 #[test]
 fn every_acknowledged_record_survives_a_crash_at_any_step() {
-    assert!(crash(&EveryCrash::new().stride(13)) > 300);
+    assert!(crash(&EveryCrash::new().stride(17)) > 300);
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod listeners;
 mod looked_after;
 mod model;
 mod sharing;
+mod threads;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -4,6 +4,7 @@
 //! for what it holds.
 
 mod follower;
+mod member;
 mod process;
 mod run;
 mod sender;

@@ -19,6 +19,7 @@ use streamlog::{
 use tempfile::TempDir;
 
 use super::follower::{Follower, Manner};
+use super::member::Member;
 use super::process::Held;
 use super::sender::Sender;
 use super::stage::{Counts, Live, PARTITIONS_MAX, SENDERS, Stage};
@@ -31,6 +32,8 @@ const RATE: &str = "STREAMLOG_SOAK_KIB_PER_SECOND";
 
 /// Topics that are sent to at one time.
 const LIVE_TOPICS: usize = 3;
+/// Members of the group.
+const MEMBERS: u64 = 3;
 /// A topic ends when so much was sent to it.
 const TOPIC_BYTES: u64 = 16 << 20;
 /// So long a step may take before it is said to hang. Far more than any takes on a slow machine.
@@ -58,6 +61,7 @@ struct Director {
     samples: Vec<Held>,
     senders: Vec<Sender>,
     followers: Vec<Follower>,
+    members: Vec<Member>,
     /// When it last said something, and how much had been done by then.
     said: (Duration, [u64; 3]),
 }
@@ -77,6 +81,7 @@ fn everything_at_once_loses_nothing_and_leaks_nothing() {
         samples: Vec::new(),
         senders: (0..SENDERS).map(|number| Sender::new(number, rate)).collect(),
         followers: Manner::ALL.into_iter().map(Follower::new).collect(),
+        members: (0..MEMBERS).map(Member::new).collect(),
         said: (Duration::ZERO, [0; 3]),
     };
     fill_the_pools();
@@ -109,7 +114,7 @@ impl Director {
         broker
     }
 
-    /// From one open to the close: all senders and followers at work, topics that come, change and go.
+    /// From one open to the close: all senders, followers and members at work, topics that come, change and go.
     fn run_once(&mut self) {
         let broker = self.open();
         let topics = std::mem::take(&mut self.topics);
@@ -121,6 +126,7 @@ impl Director {
         }
         let senders = start(&stage, std::mem::take(&mut self.senders), Sender::run);
         let followers = start(&stage, std::mem::take(&mut self.followers), Follower::run);
+        let members = start(&stage, std::mem::take(&mut self.members), Member::run);
 
         let span = (self.length / 8).clamp(Duration::from_secs(4), Duration::from_secs(30));
         let began = self.clock.monotonic();
@@ -137,6 +143,7 @@ impl Director {
 
         stage.is_over.store(true, SeqCst);
         self.senders = end(senders);
+        self.members = end(members);
         for topic in stage.topics.read().unwrap().iter() {
             let stored = stage.broker.topic(&topic.name).unwrap();
             for partition in stored.partitions() {
@@ -225,6 +232,7 @@ impl Director {
         stage.topics.write().unwrap().retain(|known| !Arc::ptr_eq(known, topic));
         stage.announce();
         stage.broker.admin().delete_topic(&topic.name).unwrap();
+        self.counts.committed.lock().unwrap().retain(|name, _| name.topic() != topic.name);
         self.counts.deleted.fetch_add(1, SeqCst);
     }
 

@@ -1,5 +1,6 @@
 //! What senders, followers and whoever directs them share: the topics that there are, and how far each was sent to.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::thread;
@@ -84,6 +85,11 @@ pub(super) struct Counts {
     pub(super) altered: AtomicU64,
     pub(super) passed: AtomicU64,
     pub(super) opened: AtomicU64,
+    /// What members of the group have read, and how often one has come and gone.
+    pub(super) shared: AtomicU64,
+    pub(super) lives: AtomicU64,
+    /// What the group was told to have committed, of topics that there are.
+    pub(super) committed: Mutex<BTreeMap<TopicPartition, u64>>,
 }
 
 impl Stage {

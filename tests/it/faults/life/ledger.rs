@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use streamlog::{Broker, Error, Offset, Partition, TopicConfig};
 
+use super::commits::Commits;
 use crate::faults::acknowledgement::read_all;
 
 /// What must be left of what was appended.
@@ -28,6 +29,8 @@ pub(crate) struct Ledger {
     life: usize,
     /// How many records were ever told to be durable, and are not deleted on purpose.
     pub(crate) acknowledged: u64,
+    /// What groups have committed.
+    pub(super) commits: Commits,
 }
 
 #[derive(Debug, Clone)]
@@ -56,6 +59,7 @@ impl Ledger {
         let asked = Some(Some((partitions, config.clone())));
         let topic = Topic { number: self.made, told: None, asked, partitions: BTreeMap::new() };
         self.topics.insert(name, topic);
+        self.commits.forgetting(name);
     }
 
     pub(crate) fn extending(&mut self, name: &str, partitions: u32) {
@@ -70,6 +74,7 @@ impl Ledger {
 
     pub(crate) fn deleting(&mut self, name: &str) {
         self.topics.get_mut(name).unwrap().asked = Some(None);
+        self.commits.forgetting(name);
     }
 
     /// What was asked of a topic has been done.
@@ -133,8 +138,14 @@ impl Ledger {
         self.acknowledged += more as u64;
     }
 
+    /// The value of a record.
+    pub(super) fn value(&self, name: &str, partition: u32, offset: usize) -> Option<&Vec<u8>> {
+        self.topics.get(name)?.partitions.get(&partition)?.values.get(offset)
+    }
+
     /// The broker was closed: everything is durable.
     pub(crate) fn closed(&mut self) {
+        self.commits.closed();
         for records in self.topics.values_mut().flat_map(|topic| topic.partitions.values_mut()) {
             self.acknowledged += (records.readable - records.durable) as u64;
             records.durable = records.readable;
@@ -143,6 +154,7 @@ impl Ledger {
 
     /// The process has ended: what is kept is still promised, and no more.
     pub(crate) fn ended(&mut self, kept: Kept) {
+        self.commits.ended(kept);
         if kept == Kept::Durable {
             let all = self.topics.values_mut().flat_map(|topic| topic.partitions.values_mut());
             all.for_each(|records| records.readable = records.durable);
@@ -151,6 +163,7 @@ impl Ledger {
 
     /// Notes what every partition shows and tells by itself.
     pub(crate) fn look(&mut self, broker: &Broker) {
+        self.commits.look(broker);
         for name in self.names() {
             let Ok(topic) = broker.topic(name) else { continue };
             for partition in topic.partitions().filter_map(Result::ok) {
@@ -171,6 +184,7 @@ impl Ledger {
             assert!(self.topics.contains_key(&*name), "{name} was never asked for, or is deleted");
         }
         let mut topics = std::mem::take(&mut self.topics);
+        let mut fresh = Vec::new();
         topics.retain(|name, topic| {
             let found = match broker.topic(name) {
                 Ok(found) => Some((found.partition_count(), found.config().clone())),
@@ -179,6 +193,9 @@ impl Ledger {
             };
             let is_known = found == topic.told || topic.asked.as_ref() == Some(&found);
             assert!(is_known, "{name} is {found:?}, not {:?} nor {:?}", topic.told, topic.asked);
+            if topic.told.is_none() && found.is_some() {
+                fresh.push(*name);
+            }
             (topic.told, topic.asked) = (found.clone(), None);
             let Some((count, _)) = found else { return false };
             for number in 0..count {
@@ -188,6 +205,10 @@ impl Ledger {
             topic.partitions.retain(|number, _| *number < count);
             true
         });
+        let end = |(name, number): (&str, u32)| {
+            Some(topics.get(name)?.partitions.get(&number).map_or(0, |records| records.values.len() as u64))
+        };
+        self.commits.check(broker, kept, end, &fresh);
         self.topics = topics;
         self.life += 1;
     }
@@ -222,6 +243,7 @@ impl Ledger {
                 topic.partitions.entry(partition.id().into()).or_default().settle(&partition);
             }
         }
+        self.commits.look(broker);
         self.life += 1;
     }
 

@@ -68,6 +68,7 @@ impl Life<'_> {
                 self.ledger.creating(name, partitions, &config());
                 admin.create_topic(NewTopic::new(name).partitions(partitions).config(config()))?;
                 self.ledger.done(name);
+                self.ledger.commits.begun(name, &self.broker);
             }
             Step::Extend(name, partitions) => {
                 self.ledger.extending(name, partitions);
@@ -107,6 +108,7 @@ impl Life<'_> {
                 self.send(acks, built_in(codec), ending, (name, partition), &values)?;
             }
             Step::Read(level) => self.read(level)?,
+            Step::Share(manner, group, topic, count) => self.share(manner, group, topic, count)?,
             Step::Tick => self.clock.advance(CHECKPOINT),
             Step::Reopen => {
                 self.broker.close()?;

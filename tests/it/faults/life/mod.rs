@@ -1,7 +1,9 @@
 //! One life of a broker that uses everything there is, the book of what it was promised on the way, and whether that is kept.
 
+mod commits;
 mod ledger;
 mod live;
+mod members;
 mod outlived;
 mod steps;
 mod survivor;

@@ -71,6 +71,15 @@ impl Life<'_> {
         }
         self.ledger.settle(&self.broker);
         self.ledger.look(&self.broker);
+        for group in self.ledger.commits.groups() {
+            match self.read_as_group(group) {
+                Ok(()) => {}
+                Err(Error::Poisoned { topic, .. }) => assert_eq!(topic, "__consumer_offsets"),
+                // It could not be opened.
+                Err(error @ Error::PartitionOffline { .. }) => check_typed(&error),
+                Err(error) => panic!("group {group} does not work on: {error:?}"),
+            }
+        }
         match self.broker.admin().create_topic(NewTopic::new("new").config(config())) {
             Ok(_) => self.broker.admin().delete_topic("new").unwrap(),
             Err(Error::Poisoned { topic, .. }) => assert!(topic.starts_with("__"), "{topic}"),

@@ -20,6 +20,8 @@ pub(crate) enum Step {
     Send(Acks, Compression, Ending, &'static str, u32, usize, usize),
     /// Everything in every topic, by a consumer.
     Read(IsolationLevel),
+    /// By members of a group, who read so many records of a topic and commit how far they got.
+    Share(Manner, &'static str, &'static str, usize),
     /// Time passes: a checkpoint is due, and so is the background's work.
     Tick,
     /// A clean close, and another opening.
@@ -45,6 +47,22 @@ pub(crate) enum Ending {
     Drop,
 }
 
+/// How members of a group commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// One, which waits for each of two commits.
+    Waits,
+    /// One, which lets go of its commit, and is dropped.
+    Forgets,
+    /// One, by the clock.
+    InTime,
+    /// One, in its close.
+    Closes,
+    /// Another one comes, and goes again; each commits what it gives up, all at once or what goes to the other.
+    Eager,
+    Cooperative,
+}
+
 /// What a topic is altered to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Setting {
@@ -58,7 +76,8 @@ use Acks::{All, Leader};
 use Compression::{Gzip, Lz4, Snappy, Zstd};
 use Ending::{Close, Drop, Flush, Linger, WaitAll, WaitEach};
 use IsolationLevel::{ReadCommitted, ReadDurable, ReadUncommitted};
-use Step::{Alter, Append, Create, Delete, End, Extend, Read, Reopen, Send, Sync, Tick};
+use Manner::{Closes, Cooperative, Eager, Forgets, InTime, Waits};
+use Step::{Alter, Append, Create, Delete, End, Extend, Read, Reopen, Send, Share, Sync, Tick};
 
 const RAW: Compression = Compression::None;
 const NONE: Acks = Acks::None;
@@ -87,7 +106,9 @@ pub(crate) const LIFE: &[Step] = &[
     Sync("a", 0),
     Append("a", 0, 1, 10),
     Read(ReadUncommitted),
+    Share(Waits, "g", "a", 2),
     Tick,
+    Share(Forgets, "g", "a", 3),
     Tick,
     Append("a", 0, 1, 1100),
     Append("b.c", 0, 2, 10),
@@ -98,6 +119,7 @@ pub(crate) const LIFE: &[Step] = &[
     Append("a", 0, 1, 900),
     Append("a", 0, 1, 300),
     Append("b.c", 0, 1, 1000),
+    Share(Closes, "h", "b.c", 1),
     Sync("b.c", 0),
     // Producers, with each of the acks, each codec and each ending.
     Send(All, RAW, WaitEach, "a", 0, 3, 100),
@@ -127,21 +149,25 @@ pub(crate) const LIFE: &[Step] = &[
     Append("a", 3, 1, 1000),
     Append("a", 3, 1, 1000),
     Append("a", 3, 1, 40),
+    Share(Eager, "g", "a", 2),
     Alter("b.c", Setting::Codec(Zstd)),
     Append("b.c", 0, 2, 300),
     Send(All, Gzip, WaitAll, "b.c", 0, 3, 300),
     Alter("b.c", Setting::SegmentBytes(1400)),
     Append("b.c", 0, 1, 600),
     Append("b.c", 0, 1, 600),
+    Share(InTime, "g", "b.c", 3),
     Delete("b.c"),
     Tick,
     Create("b.c", 2),
     Append("b.c", 1, 1, 30),
+    Share(Waits, "h", "b.c", 1),
     Sync("b.c", 1),
     Append("b.c", 0, 1, 1300),
     // Gone before a checkpoint names it.
     Create("d", 1),
     Append("d", 0, 1, 10),
+    Share(Waits, "h", "d", 1),
     Delete("d"),
     Create("d", 1),
     Alter("d", Setting::Preallocate),
@@ -150,17 +176,23 @@ pub(crate) const LIFE: &[Step] = &[
     Sync("d", 0),
     // Unclean ends on the way, and a clean one behind them.
     Append("a", 1, 2, 700),
+    Share(Forgets, "h", "a", 3),
     End(Crash::Kill),
     Append("a", 1, 1, 20),
     Sync("a", 1),
     Append("a", 0, 2, 700),
     Append("d", 0, 1, 100),
+    Share(Waits, "h", "a", 1000),
+    Append("d", 0, 1, 100),
+    Share(Forgets, "h", "d", 1000),
     End(Crash::PowerCut),
     Append("a", 0, 1, 50),
+    Share(Cooperative, "h", "a", 2),
     Append("b.c", 0, 2, 600),
     Append("a", 3, 1, 50),
     End(Crash::Reordered { seed: 5 }),
     Append("b.c", 0, 1, 50),
+    Share(Waits, "h", "d", 1),
     Tick,
     Send(All, Snappy, WaitAll, "a", 0, 3, 400),
     Reopen,

@@ -10,7 +10,7 @@ use super::ledger::{Kept, Ledger};
 use super::live::{DIRS, Life, open};
 use super::steps::Step;
 
-/// Opens what survived, checks it, and goes on with it: topics, appends, syncs, a clean close, another opening.
+/// Opens what survived, checks it, and goes on with it: topics, appends, syncs, groups, a clean close, another opening.
 pub(crate) fn check(disk: &TestDisk, mut ledger: Ledger, kept: Kept) {
     let (broker, clock) = open(disk).unwrap();
     let report = broker.recovery_report();
@@ -33,6 +33,9 @@ pub(crate) fn check(disk: &TestDisk, mut ledger: Ledger, kept: Kept) {
     let mut life = Life { disk: disk.clone(), broker, clock, ledger: &mut ledger, has_faults: false };
     life.make(Step::Create("new", 1)).unwrap();
     sync_all(&mut life);
+    for group in life.ledger.commits.groups() {
+        life.read_as_group(group).unwrap();
+    }
     life.make(Step::Tick).unwrap();
     life.clock.advance(Duration::from_secs(60));
     again(life.ledger);
