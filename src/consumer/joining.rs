@@ -277,18 +277,18 @@ impl Consumer {
     /// Leaves the group, and neither commits nor tells anybody. A static member stays in it for its session timeout.
     pub(super) fn leave_quietly(&mut self, reason: &str) {
         let Some(member) = self.member.take() else { return };
-        if let Some(offsets) = &self.offsets
-            && member.is_member()
-        {
-            let instance_id = self.config.group_instance_id.clone();
-            let known_as = member.known_as(&offsets.group, instance_id);
-            member.presence.leave();
-            // Whoever is not in it any more need not leave.
-            let _ = match known_as.instance_id {
-                Some(_) => offsets.coordinator.note_gone(&known_as),
-                None => offsets.coordinator.leave(&known_as, reason),
-            };
-        }
+        let Some(offsets) = &self.offsets else { return };
+        let known_as = member.known_as(&offsets.group, self.config.group_instance_id.clone());
+        member.presence.leave();
+        // Whoever is not in it any more need not leave.
+        let _ = match known_as.instance_id {
+            // The answer to its join may be on its way, or lie there unheard.
+            _ if !member.is_member() => {
+                offsets.coordinator.withdraw(&offsets.group, &member.presence, reason)
+            }
+            Some(_) => offsets.coordinator.note_gone(&known_as),
+            None => offsets.coordinator.leave(&known_as, reason),
+        };
     }
 
     /// What is committed by a close.

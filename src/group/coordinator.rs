@@ -18,7 +18,7 @@ use super::config::GroupConfig;
 use super::looks::Looks;
 use super::replay;
 use super::reply::Reply;
-use super::requests::{JoinRequest, Joined, MemberRef, SyncRequest};
+use super::requests::{JoinRequest, Joined, MemberRef, Presence, SyncRequest};
 use super::stored::Committed;
 use crate::clock::{Clock, Timers};
 use crate::error::{Chain, Error, Result};
@@ -127,6 +127,14 @@ impl Coordinator {
     pub(crate) fn leave(&self, member: &MemberRef, reason: &str) -> Result<()> {
         let cell = self.known(member)?;
         self.act(&cell, |data, now, effects| data.classic.leave(member, reason, now, &self.config, effects))
+    }
+
+    /// LeaveGroup of one that may be a member, and has not heard its id yet.
+    pub(crate) fn withdraw(&self, group: &str, presence: &Arc<Presence>, reason: &str) -> Result<()> {
+        let Some(cell) = self.find(group)? else { return Ok(()) };
+        self.act(&cell, |data, now, effects| {
+            data.classic.withdraw(presence, reason, now, &self.config, effects)
+        })
     }
 
     /// Says that the handle of a static member is gone: its session ends unless another comes in its place.

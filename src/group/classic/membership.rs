@@ -2,11 +2,12 @@
 
 use super::super::config::GroupConfig;
 use super::super::description::GroupState;
-use super::super::requests::MemberRef;
+use super::super::requests::{MemberRef, Presence};
 use super::effects::{Effects, Now};
 use super::group::ClassicGroup;
 use super::join::because;
 use crate::error::{Error, Result};
+use crate::sync::Arc;
 
 impl ClassicGroup {
     pub(in crate::group) fn heartbeat(&mut self, asking: &MemberRef, now: Now) -> Result<()> {
@@ -67,6 +68,31 @@ impl ClassicGroup {
         member.gone_since = Some(now.monotonic);
         effects.add_deadline(now.monotonic.saturating_add(member.session_timeout));
         Ok(())
+    }
+
+    /// Lets a member go that may not have heard its id yet, if there is one: in this process it is known by its presence too. A static one
+    /// is expected back.
+    pub(in crate::group) fn withdraw(
+        &mut self,
+        presence: &Arc<Presence>,
+        reason: &str,
+        now: Now,
+        config: &GroupConfig,
+        effects: &mut Effects,
+    ) -> Result<()> {
+        let is_its = |known: &Arc<Presence>| Arc::ptr_eq(known, presence);
+        let found = self.members.iter().find(|(_, member)| member.presence.as_ref().is_some_and(is_its));
+        let Some((id, member)) = found else { return Ok(()) };
+        let leaving = MemberRef {
+            group: self.name.clone(),
+            member_id: id.clone(),
+            instance_id: member.instance_id.clone(),
+            generation: self.generation,
+        };
+        match leaving.instance_id {
+            Some(_) => self.note_gone(&leaving, now, effects),
+            None => self.leave(&leaving, reason, now, config, effects),
+        }
     }
 
     /// Takes a member out. What it waits for is answered.

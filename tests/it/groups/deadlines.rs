@@ -155,3 +155,31 @@ fn a_rebalance_waits_for_a_slow_member_no_longer_than_its_deadline() {
     settle(&mut both);
     assert_eq!(shares(&both), [1, 1]);
 }
+
+#[test]
+fn a_member_that_goes_away_before_it_hears_that_it_is_in_leaves_at_once() {
+    let place = Place::memory();
+    let broker = broker(&place, &[("t", 2)]);
+    let mut members = vec![member(&broker, &["t"])];
+    settle(&mut members);
+    for closes in [false, true] {
+        let mut other = member(&broker, &["t"]);
+        other.poll(Duration::ZERO).unwrap();
+        // Joins, and with that the generation begins: the other's answer is there.
+        members[0].poll(Duration::ZERO).unwrap();
+        if closes {
+            other.close().unwrap();
+        }
+        drop(other);
+        settle(&mut members);
+        assert_eq!(shares(&members), [2]);
+        assert_eq!(broker.admin().describe_group("g").unwrap().members.len(), 1);
+    }
+    // The same while it is still waited for.
+    let mut other = member(&broker, &["t"]);
+    other.poll(Duration::ZERO).unwrap();
+    drop(other);
+    assert_eq!(broker.admin().describe_group("g").unwrap().members.len(), 1);
+    settle(&mut members);
+    assert_eq!(shares(&members), [2]);
+}
