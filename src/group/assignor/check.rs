@@ -4,13 +4,14 @@ use std::collections::HashMap;
 
 use super::super::topic_partitions::TopicPartitions;
 use super::numbered::{Numbered, Owners};
-use super::table::{MemberNo, Number, Table};
+use super::table::{MemberNo, PartitionNo, Table};
 use super::traits::{Assignment, Subscriptions};
 use crate::error::{Error, Result};
 use crate::offset::PartitionId;
 
 /// Refuses an answer that names an unknown member, gives a partition that does not exist, gives one twice or to one who does not
-/// subscribe to its topic, or gives one to nobody that somebody subscribes to and that nobody still owns.
+/// subscribe to its topic, gives one away that another still owns, or gives one to nobody that somebody subscribes to and that
+/// nobody still owns.
 ///
 /// A member that is not in the answer gets nothing. `assignor` is its name, for the error. What members still own is in their
 /// subscriptions with the cooperative protocol alone, so with the eager one everything must be given.
@@ -34,12 +35,7 @@ fn find_given(subscriptions: &Subscriptions, assignment: &Assignment) -> Result<
         };
         give(&numbered, subscriptions, member, given, &mut owners)?;
     }
-    for member in numbered.members.values() {
-        // It matters no more who of them owns it.
-        for partition in numbered.partitions_of(&member.owned) {
-            owners[partition].get_or_insert(MemberNo::at(0));
-        }
-    }
+    withhold(&numbered, &mut owners)?;
     match owners.iter().find(|(_, owner)| owner.is_none()) {
         Some((partition, _)) => {
             let topic = numbered.topics[numbered.topic_of[partition]].name;
@@ -47,6 +43,31 @@ fn find_given(subscriptions: &Subscriptions, assignment: &Assignment) -> Result<
         }
         None => Ok(()),
     }
+}
+
+/// Refuses to give a partition to another than the one who still owns it, who may be reading it: it must be left out first. What is
+/// left out counts as given.
+fn withhold(numbered: &Numbered<'_>, owners: &mut Owners) -> Result<(), String> {
+    let mut stays: Table<PartitionNo, bool> = Table::of(false, owners.len());
+    for (number, member) in numbered.members.iter() {
+        for partition in numbered.partitions_of(&member.owned) {
+            stays[partition] |= owners[partition] == Some(number);
+        }
+    }
+    for (number, member) in numbered.members.iter() {
+        for partition in numbered.partitions_of(&member.owned) {
+            let other = *owners[partition].get_or_insert(number);
+            if other != number && !stays[partition] {
+                let (topic, place) = (numbered.topic_of[partition], numbered.number_in_topic(partition));
+                let (name, other) = (numbered.topics[topic].name, &numbered.members[other].id);
+                return Err(format!(
+                    "{name}-{place} is given to {other:?}, but {:?} still owns it",
+                    member.id
+                ));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Notes what one member is given.
@@ -122,6 +143,7 @@ mod tests {
             ("a t-0, a t-1, b t-1, b u-0", "t-1 is given to both \"a\" and \"b\""),
             ("a t-0, a t-1, a u-0", "\"a\" is given partitions of u, to which it does not subscribe"),
             ("a t-0, a t-1, b u-0, b v-0", "\"b\" is given partitions of v, to which it does not subscribe"),
+            ("a t-0, a t-1, b t-2, b u-0", "t-2 is given to \"b\", but \"a\" still owns it"),
             ("a t-0, b u-0", "t-1 is given to nobody"),
             ("a t-0, a t-1", "u-0 is given to nobody"),
             ("", "t-0 is given to nobody"),

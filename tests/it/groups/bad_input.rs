@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use streamlog::{
-    Assignment, Assignor, Error, Offset, OffsetAndMetadata, Record, RoundRobin, Sticky, Subscriptions,
-    TopicPartitions,
+    Assignment, Assignor, Error, Offset, OffsetAndMetadata, RebalanceProtocol, Record, RoundRobin, Sticky,
+    Subscriptions, TopicPartitions,
 };
 
 use super::{broker, builder, fill, member, partition, settle, shares};
@@ -198,6 +198,46 @@ fn an_assignment_that_is_none_is_refused_and_nobody_is_assigned_by_it() {
         settle(&mut rest);
         assert_eq!(shares(&rest), [2], "the group is unharmed");
     }
+}
+
+/// Says that it is cooperative, and gives what one still owns to another at once.
+#[derive(Debug)]
+struct Greedy;
+
+impl Assignor for Greedy {
+    fn name(&self) -> &str {
+        "greedy"
+    }
+
+    fn protocol(&self) -> RebalanceProtocol {
+        RebalanceProtocol::Cooperative
+    }
+
+    fn assign(&self, subscriptions: &Subscriptions) -> Assignment {
+        RoundRobin.assign(subscriptions)
+    }
+}
+
+#[test]
+fn an_assignor_that_gives_away_what_another_still_owns_is_refused() {
+    let place = Place::memory();
+    let broker = broker(&place, &[("t", 4)]);
+    let join = || {
+        let mut consumer = builder(&broker).assignors([Arc::new(Greedy) as _]).build().unwrap();
+        consumer.subscribe(["t"]).unwrap();
+        consumer
+    };
+    let mut members = vec![join()];
+    settle(&mut members);
+    members.push(join());
+    let mut errors = Vec::new();
+    for _ in 0..6 {
+        for member in &mut members {
+            errors.extend(member.poll(Duration::ZERO).err());
+        }
+        shares(&members);
+    }
+    assert!(matches!(&errors[..], [Error::InvalidAssignment { .. }, ..]), "{errors:?}");
 }
 
 #[test]
