@@ -142,6 +142,7 @@ impl ClassicGroup {
         let mut member = Member::new(request, now.monotonic);
         member.assignment = Arc::clone(&former.assignment);
         (member.is_new, member.has_synced) = (former.is_new, former.has_synced);
+        let subscribes_alike = former.topics(self.protocol()) == member.topics(self.protocol());
         self.watch(&mut member, now, effects);
         if self.leader.as_deref() == Some(predecessor) {
             self.leader = Some(id.clone());
@@ -149,7 +150,7 @@ impl ClassicGroup {
         self.instances.insert(instance_id, id.clone());
         self.members.insert(id.clone(), member);
         self.history.rename(predecessor, &id);
-        if self.state == GroupState::Stable && self.vote() == self.protocol {
+        if self.state == GroupState::Stable && self.vote() == self.protocol && subscribes_alike {
             let mut joined = self.joined(&id, true);
             joined.skip_assignment = joined.leader == id;
             return effects.answer_join(promise, Ok(joined));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::super::member_data::decode_subscription;
 use super::super::reply::Promise;
 use super::super::requests::{JoinRequest, Joined, Presence, Protocol, Seen};
 use crate::error::Result;
@@ -85,6 +86,11 @@ impl Member {
     pub(super) fn metadata(&self, protocol: &str) -> &[u8] {
         let offered = self.protocols.iter().find(|offered| offered.name == protocol);
         offered.map_or(&[], |offered| &offered.metadata)
+    }
+
+    /// What a consumer subscribes to, by a protocol that it offers; `None` where that is not known.
+    pub(super) fn topics(&self, protocol: Option<&str>) -> Option<Vec<String>> {
+        decode_subscription(self.metadata(protocol?)).ok().map(|read| read.topics)
     }
 
     /// Whether it has been silent for too long, and if not, when to look again: not before it can have been.

@@ -183,3 +183,19 @@ fn a_member_that_goes_away_before_it_hears_that_it_is_in_leaves_at_once() {
     settle(&mut members);
     assert_eq!(shares(&members), [2]);
 }
+
+#[test]
+fn a_static_member_that_comes_back_for_other_topics_gets_those() {
+    let place = Place::memory();
+    let broker = broker(&place, &[("t", 2), ("u", 2)]);
+    let quiet = Heard::default();
+    let mut members = vec![instance(&broker, "a", &quiet), instance(&broker, "b", &quiet)];
+    settle(&mut members);
+    members.pop();
+    let mut back = builder(&broker).group_instance_id("b").session_timeout(SESSION).build().unwrap();
+    back.subscribe(["u"]).unwrap();
+    members.push(back);
+    settle(&mut members);
+    assert_eq!(members[0].assignment(), [partition("t", 0), partition("t", 1)]);
+    assert_eq!(members[1].assignment(), [partition("u", 0), partition("u", 1)]);
+}
