@@ -55,7 +55,7 @@ pub(super) struct Membership {
     assignor: Option<Arc<dyn Assignor>>,
     /// The topics that it joined with.
     topics: Vec<String>,
-    /// What the leader assigned from: the topics of the whole group, with their partitions. None for all others.
+    /// What the leader, or its predecessor, assigned from: the topics of the whole group, with their partitions. None for all others.
     assigned_from: Option<BTreeMap<String, u32>>,
     /// What it was assigned last, and in which generation.
     previous: (TopicPartitions, Option<i32>),
@@ -231,7 +231,7 @@ impl Membership {
             offered: config.assignors.iter().map(|assignor| assignor.name()).collect::<Vec<_>>().join(", "),
             needed: joined.protocol.clone(),
         })?;
-        let leads = joined.leader == joined.member_id && !joined.skip_assignment;
+        let leads = joined.leader == joined.member_id;
         self.member_id = joined.member_id;
         self.generation = joined.generation;
         self.assignor = Some(Arc::clone(&assignor));
@@ -239,8 +239,14 @@ impl Membership {
         if !leads {
             return Ok(Vec::new());
         }
+        let (subscriptions, mut topics) = subscriptions(&joined.members, catalog)?;
+        if joined.skip_assignment {
+            // What its predecessor assigned from shows in what they have: partitions that were added since do not.
+            count_assigned(&joined.members, &mut topics);
+            self.assigned_from = Some(topics);
+            return Ok(Vec::new());
+        }
         self.catalog_seen = catalog.version();
-        let (subscriptions, topics) = subscriptions(&joined.members, catalog)?;
         let assignment = guarded(|| named(&*assignor), || assignor.assign(&subscriptions))?;
         group::check_assignment(assignor.name(), &subscriptions, &assignment)?;
         let assignments = encode(&subscriptions, &assignment);
@@ -297,7 +303,7 @@ fn subscriptions(
 ) -> Result<(Subscriptions, BTreeMap<String, u32>)> {
     let mut all = Subscriptions::default();
     let mut topics = BTreeSet::new();
-    for JoinedMember { member_id, instance_id, metadata } in members {
+    for JoinedMember { member_id, instance_id, metadata, .. } in members {
         let invalid =
             |reason| Error::InvalidMemberData { what: "subscription", member_id: member_id.clone(), reason };
         let subscription = group::decode_subscription(metadata).map_err(invalid)?;
@@ -317,6 +323,17 @@ fn subscriptions(
     let partitions = there_are.map(|(name, &count)| (name.clone(), count)).collect();
     all.topics = SubscribedTopics { partitions, ..SubscribedTopics::default() };
     Ok((all, topics))
+}
+
+/// How many partitions of each of these topics the members have. Bytes that are no consumer's have none.
+fn count_assigned(members: &[JoinedMember], topics: &mut BTreeMap<String, u32>) {
+    topics.values_mut().for_each(|count| *count = 0);
+    for member in members {
+        let Ok((assigned, _)) = group::decode_assignment(&member.assignment) else { continue };
+        for (topic, _) in assigned.iter() {
+            topics.get_mut(topic).into_iter().for_each(|count| *count += 1);
+        }
+    }
 }
 
 /// Every member's assignment in Kafka's bytes; of one that the assignor left out, none.

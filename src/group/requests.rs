@@ -64,6 +64,8 @@ pub(crate) struct JoinedMember {
     pub(crate) instance_id: Option<String>,
     /// Its subscription for the protocol that was chosen.
     pub(crate) metadata: Vec<u8>,
+    /// What it is assigned already, encoded; nothing while the assignment is still to come.
+    pub(crate) assignment: Arc<Vec<u8>>,
 }
 
 /// SyncGroup. The answer is the member's own assignment, encoded.

@@ -24,6 +24,7 @@ use super::history::History;
 use super::member::Member;
 use crate::error::{Error, Result};
 use crate::offset::Timestamp;
+use crate::sync::Arc;
 
 /// The protocol type of consumers.
 const CONSUMER: &str = "consumer";
@@ -257,10 +258,12 @@ impl ClassicGroup {
     /// What a member is told that is in this generation.
     pub(super) fn joined(&self, member_id: &str, tells_members: bool) -> Joined {
         let protocol = self.protocol.clone().unwrap_or_default();
+        let is_assigned = self.state == GroupState::Stable;
         let tell = |(id, member): (&String, &Member)| JoinedMember {
             member_id: id.clone(),
             instance_id: member.instance_id.clone(),
             metadata: member.metadata(&protocol).to_vec(),
+            assignment: if is_assigned { Arc::clone(&member.assignment) } else { Arc::default() },
         };
         let is_leader = self.leader.as_deref() == Some(member_id);
         let members =

@@ -199,3 +199,24 @@ fn a_static_member_that_comes_back_for_other_topics_gets_those() {
     assert_eq!(members[0].assignment(), [partition("t", 0), partition("t", 1)]);
     assert_eq!(members[1].assignment(), [partition("u", 0), partition("u", 1)]);
 }
+
+#[test]
+fn a_leader_that_comes_back_as_a_static_member_still_sees_partitions_that_are_added() {
+    let place = Place::memory();
+    let broker = broker(&place, &[("t", 2)]);
+    let mut members = vec![instance(&broker, "a", &Heard::default())];
+    settle(&mut members);
+    members.clear();
+    members.push(instance(&broker, "a", &Heard::default()));
+    settle(&mut members);
+    assert_eq!(shares(&members), [2]);
+    broker.admin().create_partitions("t", 3).unwrap();
+    settle(&mut members);
+    assert_eq!(shares(&members), [3]);
+    // And those that are added while it is away.
+    members.clear();
+    broker.admin().create_partitions("t", 4).unwrap();
+    members.push(instance(&broker, "a", &Heard::default()));
+    settle(&mut members);
+    assert_eq!(shares(&members), [4]);
+}
