@@ -246,7 +246,6 @@ impl Membership {
             self.assigned_from = Some(topics);
             return Ok(Vec::new());
         }
-        self.catalog_seen = catalog.version();
         let assignment = guarded(|| named(&*assignor), || assignor.assign(&subscriptions))?;
         group::check_assignment(assignor.name(), &subscriptions, &assignment)?;
         let assignments = encode(&subscriptions, &assignment);

@@ -1,8 +1,9 @@
 //! Who gets which partitions, as members, topics and partitions come and go.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use streamlog::{Consumer, NewTopic};
+use streamlog::{Consumer, CooperativeSticky, NewTopic};
 
 use super::{assignors, broker, builder, fill, member, settle, shares};
 use crate::kit::Place;
@@ -155,4 +156,31 @@ fn a_rebalance_can_be_asked_for() {
     consumer.enforce_rebalance("the load has changed").unwrap();
     consumer.poll(Duration::ZERO).unwrap();
     assert_eq!(heard.take(), ["revoked t-0 t-1", "assigned t-0 t-1"]);
+}
+
+#[test]
+fn a_topic_that_is_made_again_during_a_rebalance_is_read() {
+    let place = Place::memory();
+    let broker = broker(&place, &[("t", 2)]);
+    let join = || {
+        let mut consumer = builder(&broker).assignors([Arc::new(CooperativeSticky) as _]).build().unwrap();
+        consumer.subscribe(["t"]).unwrap();
+        consumer
+    };
+    let mut members = [join(), join()];
+    settle(&mut members);
+    // The leader waits for the other.
+    members[0].enforce_rebalance("now").unwrap();
+    members[0].poll(Duration::ZERO).unwrap();
+    broker.admin().delete_topic("t").unwrap();
+    broker.admin().create_topic(NewTopic::new("t").partitions(2)).unwrap();
+    (0..2).for_each(|number| fill(&broker, "t", number, 1));
+    let mut count = 0;
+    for _ in 0..8 {
+        for member in members.iter_mut().rev() {
+            // What is gone is told, until its reader has let go of it.
+            count += member.poll(Duration::ZERO).map_or(0, |records| records.len());
+        }
+    }
+    assert_eq!((count, shares(&members)), (2, vec![1, 1]));
 }
