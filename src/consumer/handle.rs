@@ -67,6 +67,8 @@ pub struct Consumer {
     /// For which of these times a waiting poll is woken already.
     pub(super) wakes_at: Option<Duration>,
     pub(super) assigned: Vec<Assigned>,
+    /// Whether any partition may still be without a position.
+    pub(super) is_any_unplaced: bool,
     /// The place of the partition whose turn it is.
     pub(super) turn: usize,
     pub(super) waker: ConsumerWaker,
@@ -101,6 +103,7 @@ impl Consumer {
             commit_at,
             wakes_at: None,
             assigned: Vec::new(),
+            is_any_unplaced: false,
             turn: 0,
             waker,
             is_enough: false,
@@ -146,6 +149,7 @@ impl Consumer {
         known.retain(|one| stay.contains(one.name()));
         known.extend(added);
         known.sort_unstable_by(|one, other| one.name().cmp(other.name()));
+        self.is_any_unplaced = true;
         self.turn = 0;
         Ok(())
     }

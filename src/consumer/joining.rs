@@ -336,6 +336,7 @@ impl Consumer {
             }
         }
         assigned.sort_unstable_by(|one, other| one.name().cmp(other.name()));
+        self.is_any_unplaced = true;
         self.turn = 0;
         if is_any_gone {
             self.rejoin("an assigned partition is gone");

@@ -131,6 +131,7 @@ impl Consumer {
         } else {
             self.commit_in_time()?;
         }
+        self.find_positions()?;
         let is_woken = self.waker.take();
         if self.is_held {
             return if is_woken { Poll::Ready(Ok(Records::default())) } else { Poll::Pending };
@@ -146,6 +147,21 @@ impl Consumer {
             Ok(records) if records.is_empty() && !is_woken => Poll::Pending,
             result => Poll::Ready(result),
         }
+    }
+
+    /// Finds out the positions that are not known yet, whether or not it comes to their partitions in this poll: what is sent
+    /// after it is to be seen. Where one cannot be found, its partition tells when it is its turn.
+    fn find_positions(&mut self) -> Result<()> {
+        if !self.is_any_unplaced {
+            return Ok(());
+        }
+        let (reading, assigned) = self.parts()?;
+        let mut is_any_unplaced = false;
+        for one in assigned {
+            is_any_unplaced |= one.position(reading).is_err();
+        }
+        self.is_any_unplaced = is_any_unplaced;
+        Ok(())
     }
 
     /// Whether `fetch_min_bytes` are there, or were waited for long enough. Once they were, the rest of them is as well.

@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use streamlog::{AutoOffsetReset, Error, Offset, OffsetAndMetadata, Record};
+use streamlog::{AutoOffsetReset, Error, Offset, OffsetAndMetadata, OffsetSpec, Record};
 
-use super::{broker, builder, fill, member, partition, settle};
+use super::{GROUP, broker, builder, fill, member, partition, settle};
 use crate::kit::Place;
 
 fn committed(broker: &streamlog::Broker, number: u32) -> Option<u64> {
@@ -232,4 +232,20 @@ fn a_member_that_was_taken_out_commits_nothing_even_where_nobody_else_is_there()
     }
     assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 3, "once more");
     consumer.commit().unwrap();
+}
+
+#[test]
+fn the_first_poll_finds_every_position_however_much_there_is_of_one_partition() {
+    let place = Place::memory();
+    let broker = broker(&place, &[("t", 2)]);
+    fill(&broker, "t", 0, 5);
+    broker.admin().reset_group_offsets(GROUP, [&partition("t", 0)], OffsetSpec::Earliest).unwrap();
+    let builder = builder(&broker).auto_offset_reset(AutoOffsetReset::Latest).max_poll_records(1);
+    let mut consumer = builder.build().unwrap();
+    consumer.subscribe(["t"]).unwrap();
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 1);
+    // Sent after the first poll, so it is seen.
+    fill(&broker, "t", 1, 1);
+    let counted = (0..8).map(|_| consumer.poll(Duration::ZERO).unwrap().len()).sum::<usize>();
+    assert_eq!(counted, 4 + 1);
 }
