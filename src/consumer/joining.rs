@@ -263,8 +263,13 @@ impl Consumer {
     /// Leaves the group, committing first where it commits by itself. Everything is done; the first error is returned.
     pub(super) fn leave_group(&mut self, reason: &str) -> Result<()> {
         let Some(member) = &self.member else { return self.commit_at_end() };
+        let is_in_generation = member.has_generation();
         let mut told = None;
-        if member.has_generation() {
+        if let Some(error) = self.look_for_loss() {
+            let is_uncommitted =
+                self.config.commits_by_itself() && self.assigned.iter().any(Assigned::has_moved);
+            told = is_uncommitted.then_some(error);
+        } else if is_in_generation {
             told = self.commit_at_end().err();
         }
         let owned = self.owned();
@@ -272,6 +277,22 @@ impl Consumer {
         self.tell(if has_lost { News::Lost } else { News::Revoked }, &owned, &mut told);
         self.leave_quietly(reason);
         told.map_or(Ok(()), Err)
+    }
+
+    /// Whether the group has gone on without the consumer since it last looked: why, and what it has is lost then.
+    fn look_for_loss(&mut self) -> Option<Error> {
+        let (Some(member), Some(offsets)) = (&mut self.member, &self.offsets) else { return None };
+        if !matches!(member.state, State::Stable) || !member.take_change() {
+            return None;
+        }
+        let known_as = member.known_as(&offsets.group, self.config.group_instance_id.clone());
+        match offsets.coordinator.heartbeat(&known_as) {
+            Ok(()) | Err(Error::RebalanceInProgress { .. }) => None,
+            Err(error) => {
+                member.lose(false);
+                Some(error)
+            }
+        }
     }
 
     /// Leaves the group, and neither commits nor tells anybody. A static member stays in it for its session timeout.

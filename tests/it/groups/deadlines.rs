@@ -220,3 +220,20 @@ fn a_leader_that_comes_back_as_a_static_member_still_sees_partitions_that_are_ad
     settle(&mut members);
     assert_eq!(shares(&members), [4]);
 }
+
+#[test]
+fn a_member_that_closes_after_its_deadline_has_lost_its_partitions() {
+    let place = Place::memory();
+    let broker = broker(&place, &[("t", 1)]);
+    let heard = Heard::default();
+    let mut late = builder(&broker).max_poll_interval(POLL_INTERVAL).build().unwrap();
+    late.subscribe_with(["t"], heard.clone()).unwrap();
+    late.poll(Duration::ZERO).unwrap();
+    assert_eq!(heard.take(), ["assigned t-0"]);
+    place.clock.advance(POLL_INTERVAL + Duration::from_millis(1));
+    let mut next = member(&broker, &["t"]);
+    next.poll(Duration::ZERO).unwrap();
+    assert_eq!(next.assignment(), [partition("t", 0)]);
+    late.close().unwrap();
+    assert_eq!(heard.take(), ["lost t-0"]);
+}
