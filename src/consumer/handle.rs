@@ -87,7 +87,7 @@ impl Consumer {
             None => None,
             Some(group) => {
                 let (coordinator, acks) = (shared.coordinator()?, shared.config.offsets_commit_acks);
-                coordinator.changes(group)?;
+                coordinator.check_group(group)?;
                 Some(GroupOffsets { coordinator, group: group.clone(), acks })
             }
         };
@@ -333,5 +333,26 @@ mod tests {
         consumer.assign([partition]).unwrap();
         drop(consumer);
         assert_eq!(watchers(), nobody);
+    }
+
+    #[test]
+    fn a_group_that_was_only_named_takes_no_room() {
+        let broker = Broker::in_memory().unwrap();
+        let groups = || format!("{:?}", broker.shared.coordinator().unwrap());
+        let none = groups();
+        let partition = TopicPartition::new("t", PartitionId::ZERO);
+        for number in 0..3 {
+            let mut consumer = broker.consumer().group(format!("g{number}")).build().unwrap();
+            consumer.committed([&partition]).unwrap();
+            assert_eq!(groups(), none);
+            consumer.subscribe(["t"]).unwrap();
+            assert_ne!(groups(), none, "its changes are waited for");
+            if number == 0 {
+                consumer.unsubscribe().unwrap();
+                assert_eq!(groups(), none);
+            }
+            drop(consumer);
+            assert_eq!(groups(), none);
+        }
     }
 }

@@ -300,13 +300,13 @@ impl Consumer {
         let Some(member) = self.member.take() else { return };
         let Some(offsets) = &self.offsets else { return };
         let known_as = member.known_as(&offsets.group, self.config.group_instance_id.clone());
-        member.presence.leave();
+        let (is_member, presence) = (member.is_member(), Arc::clone(&member.presence));
+        // First, so that nobody waits for changes any more when the group is looked at.
+        drop(member);
         // Whoever is not in it any more need not leave.
         let _ = match known_as.instance_id {
             // The answer to its join may be on its way, or lie there unheard.
-            _ if !member.is_member() => {
-                offsets.coordinator.withdraw(&offsets.group, &member.presence, reason)
-            }
+            _ if !is_member => offsets.coordinator.withdraw(&offsets.group, &presence, reason),
             Some(_) => offsets.coordinator.note_gone(&known_as),
             None => offsets.coordinator.leave(&known_as, reason),
         };

@@ -147,16 +147,14 @@ impl Consumer {
         let shared = self.shared()?;
         shared.check_writable("join a group")?;
         let now = shared.background.clock.monotonic();
-        let changes = {
-            let offsets = self.offsets_of_group("subscribe")?;
-            offsets.coordinator.changes(&offsets.group)?
-        };
+        let offsets = self.offsets_of_group("subscribe")?;
+        if self.member.is_none() && !self.assigned.is_empty() {
+            let reason = "it was given its partitions: unsubscribe first";
+            return Err(Error::WrongSubscription { operation: "subscribe", reason });
+        }
+        let changes = offsets.coordinator.changes(&offsets.group)?;
         match &mut self.member {
             Some(member) => member.subscribe(subscription, listener),
-            None if !self.assigned.is_empty() => {
-                let reason = "it was given its partitions: unsubscribe first";
-                return Err(Error::WrongSubscription { operation: "subscribe", reason });
-            }
             None => {
                 let watcher = &self.waker.watcher;
                 self.member = Some(Membership::new(subscription, listener, changes, watcher, now));

@@ -143,6 +143,11 @@ impl Coordinator {
         self.act(&cell, |data, now, effects| data.classic.note_gone(member, now, effects))
     }
 
+    /// Refuses a name that no group can have, or whose partition is offline.
+    pub(crate) fn check_group(&self, group: &str) -> Result<()> {
+        self.place(group).map(drop)
+    }
+
     /// What tells of changes of a group, which need not be there yet.
     pub(crate) fn changes(&self, group: &str) -> Result<Arc<GroupChanges>> {
         Ok(Arc::clone(&self.cell(group)?.changes))
