@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::config::GroupConfig;
 use super::super::description::GroupState;
+use super::super::group_record::GroupRecord;
 use super::super::reply::Reply;
 use super::super::requests::{JoinRequest, Joined, MemberRef, Presence, Protocol, SyncRequest};
 use super::{ClassicGroup, Effects, Now};
@@ -593,4 +594,14 @@ fn a_rebalance_is_explained() {
     }
     let kept: Vec<i32> = play.group.rebalances().iter().map(|report| report.generation).collect();
     assert_eq!(kept, [6, 7, 8, 9, 10], "the last five");
+}
+
+#[test]
+fn a_generation_that_cannot_be_is_not_restored() {
+    let mut group = ClassicGroup::new("g");
+    for (generation, restored) in [(-2, 0), (i32::MIN, 0), (7, 7)] {
+        let record = GroupRecord { generation, ..GroupRecord::default() };
+        group.restore(record, Timestamp::from_millis(0));
+        assert_eq!(group.generation(), restored);
+    }
 }

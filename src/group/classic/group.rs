@@ -75,7 +75,8 @@ impl ClassicGroup {
     /// Takes in what a record says. Members lived in a process that is gone.
     pub(in crate::group) fn restore(&mut self, record: GroupRecord, opened: Timestamp) {
         self.state = GroupState::Empty;
-        self.generation = record.generation;
+        // One below 0 means none to who commits.
+        self.generation = record.generation.max(0);
         self.protocol_type = Some(record.protocol_type).filter(|text| !text.is_empty());
         self.since = if record.members.is_empty() { record.since } else { Some(opened) };
     }
