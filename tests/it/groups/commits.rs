@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use streamlog::{AutoOffsetReset, Error, Offset, OffsetAndMetadata, OffsetSpec, Record};
+use streamlog::{AutoOffsetReset, CooperativeSticky, Error, Offset, OffsetAndMetadata, OffsetSpec, Record};
 
 use super::{GROUP, broker, builder, fill, member, partition, settle};
 use crate::kit::Place;
@@ -248,4 +248,27 @@ fn the_first_poll_finds_every_position_however_much_there_is_of_one_partition() 
     fill(&broker, "t", 1, 1);
     let counted = (0..8).map(|_| consumer.poll(Duration::ZERO).unwrap().len()).sum::<usize>();
     assert_eq!(counted, 4 + 1);
+}
+
+#[test]
+fn a_commit_between_two_generations_is_told_to_poll() {
+    let place = Place::memory();
+    let broker = broker(&place, &[("t", 2)]);
+    (0..2).for_each(|number| fill(&broker, "t", number, 5));
+    let join = || {
+        let mut consumer = builder(&broker).assignors([Arc::new(CooperativeSticky) as _]).build().unwrap();
+        consumer.subscribe(["t"]).unwrap();
+        consumer
+    };
+    let mut members = [join(), join()];
+    settle(&mut members);
+    members[0].enforce_rebalance("now").unwrap();
+    members[0].poll(Duration::ZERO).unwrap();
+    members[0].commit().unwrap();
+    members[1].poll(Duration::ZERO).unwrap();
+    // All are there now, and it has not heard of it: what it owns is still its own.
+    let error = members[0].commit().unwrap_err();
+    assert!(matches!(error, Error::RebalanceInProgress { .. }), "{error:?}");
+    settle(&mut members);
+    members[0].commit().unwrap();
 }
