@@ -8,6 +8,7 @@ mod looked_after;
 mod model;
 mod sharing;
 mod threads;
+mod turmoil;
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
