@@ -90,20 +90,17 @@ impl Shared {
 
     /// Creates a topic, of which no group has committed anything.
     pub(crate) fn create_topic(&self, topic: NewTopic) -> Result<Arc<TopicEntry>> {
-        if let Some(groups) = self.known_coordinator()?
-            && self.catalog.topic(&topic.name).is_err()
-        {
-            // What a deletion of one of this name left, where it was cut short.
-            groups.topic_deleted(&topic.name)?;
-        }
-        self.catalog.create_topic(topic)
+        let (groups, name) = (self.known_coordinator()?, topic.name.clone());
+        // What a deletion of one of this name left, where it was cut short; and what was committed while it went on. Nobody may
+        // commit anything of the new one meanwhile.
+        let before = || groups.map_or(Ok(()), |groups| groups.topic_deleted(&name));
+        self.catalog.create_topic_after(topic, before)
     }
 
     /// Deletes a topic, and what groups have committed of it.
     pub(crate) fn delete_topic(&self, name: &str) -> Result<()> {
         let groups = self.known_coordinator()?;
-        self.catalog.delete_topic(name)?;
-        groups.map_or(Ok(()), |groups| groups.topic_deleted(name))
+        self.catalog.delete_topic(name, || groups.map_or(Ok(()), |groups| groups.topic_deleted(name)))
     }
 
     /// A generator of its own for who draws at random, the same in every run with a seed.
@@ -217,5 +214,33 @@ mod tests {
         assert!(!seen.insert(version()));
         admin.delete_topic("t").unwrap();
         assert!(seen.insert(version()));
+    }
+
+    #[test]
+    fn offsets_of_a_former_topic_are_forgotten_while_there_is_none_of_its_name() {
+        let broker = open(BrokerConfig::default());
+        let catalog = &broker.shared.catalog;
+        let make = || broker.admin().create_topic(NewTopic::new("t")).is_ok();
+        thread::scope(|scope| {
+            let before = || {
+                scope.spawn(make);
+                (0..1000).for_each(|_| thread::yield_now());
+                assert!(catalog.topic("t").is_err(), "it is being created");
+                Ok(())
+            };
+            catalog.create_topic_after(NewTopic::new("t"), before).unwrap();
+        });
+        let refused = catalog.create_topic_after(NewTopic::new("t"), || panic!("there is one"));
+        assert!(matches!(refused, Err(Error::TopicExists { .. })));
+        thread::scope(|scope| {
+            let after = || {
+                scope.spawn(make);
+                (0..1000).for_each(|_| thread::yield_now());
+                assert!(catalog.topic("t").is_err(), "it is being deleted");
+                Ok(())
+            };
+            catalog.delete_topic("t", after).unwrap();
+        });
+        assert!(catalog.topic("t").is_ok(), "made again");
     }
 }

@@ -25,6 +25,16 @@ pub(crate) const PARTITIONS_MAX: u32 = 10_000;
 impl Catalog {
     /// Creates a topic, durably.
     pub(crate) fn create_topic(&self, new: NewTopic) -> Result<Arc<TopicEntry>> {
+        self.create_topic_after(new, || Ok(()))
+    }
+
+    /// As [`create_topic`](Catalog::create_topic), after `before`, which is done once there is known to be no such topic: until this
+    /// returns, nobody else makes one.
+    pub(crate) fn create_topic_after(
+        &self,
+        new: NewTopic,
+        before: impl FnOnce() -> Result<()>,
+    ) -> Result<Arc<TopicEntry>> {
         let NewTopic { name, partitions, config } = new;
         name::check(&name)?;
         check_count(&name, partitions)?;
@@ -33,6 +43,7 @@ impl Catalog {
         let config = config.over(&self.dirs.first().config.topic_defaults);
         let change = self.change(&name)?;
         self.check_free(&name)?;
+        before()?;
         self.clear_leftovers(&name)?;
         let id = Uuid::random(&mut self.dirs.first().random.lock());
         let directories = self.plan(partitions);

@@ -13,8 +13,9 @@ use crate::offset::{PartitionId, TopicPartition};
 use crate::uuid::Uuid;
 
 impl Catalog {
-    /// Deletes a topic, durably. What is left of it is removed in the background.
-    pub(crate) fn delete_topic(&self, name: &str) -> Result<()> {
+    /// Deletes a topic, durably, and then does `after`: until this returns, nobody makes another of its name. What is left of the
+    /// topic is removed in the background.
+    pub(crate) fn delete_topic(&self, name: &str, after: impl FnOnce() -> Result<()>) -> Result<()> {
         let change = self.change(name)?;
         let entry = self.topic(name)?;
         let record = TopicRecord { is_deleting: true, ..entry.record() };
@@ -30,7 +31,7 @@ impl Catalog {
             ::log::warn!("topic {name} is deleted, but its directories are still there: {}", Chain(&error));
             self.leftovers.lock().insert(name.to_owned(), record);
         }
-        Ok(())
+        after()
     }
 
     /// Does what is left to do of the deletion of an earlier topic, whose name is wanted again.
