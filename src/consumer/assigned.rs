@@ -157,6 +157,11 @@ impl Assigned {
         self.position.is_some() && self.position != self.committed
     }
 
+    /// Has the position committed once more, whether or not it moves.
+    pub(super) fn forget_committed(&mut self) {
+        self.committed = None;
+    }
+
     /// Notes that the position was committed.
     pub(super) fn note_committed(&mut self) {
         self.committed = self.position;

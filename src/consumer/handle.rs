@@ -20,6 +20,9 @@ use crate::error::{Error, Result};
 use crate::offset::TopicPartition;
 use crate::sync::Arc;
 
+/// The least time between two commits of what has not moved.
+const REFRESH_INTERVAL_MIN: Duration = Duration::from_secs(1);
+
 /// Reads records, from a position in each partition that it remembers. From
 /// [`ConsumerBuilder::build`](super::ConsumerBuilder::build).
 ///
@@ -64,6 +67,8 @@ pub struct Consumer {
     pub(super) member: Option<Membership>,
     /// When positions are committed next, where that is done without being asked for, on the monotonic clock.
     pub(super) commit_at: Duration,
+    /// When positions are committed once more that have not moved, by one without a membership.
+    pub(super) refresh_at: Duration,
     /// For which of these times a waiting poll is woken already.
     pub(super) wakes_at: Option<Duration>,
     pub(super) assigned: Vec<Assigned>,
@@ -91,7 +96,8 @@ impl Consumer {
                 Some(GroupOffsets { coordinator, group: group.clone(), acks })
             }
         };
-        let commit_at = shared.background.clock.monotonic().saturating_add(config.auto_commit_interval);
+        let now = shared.background.clock.monotonic();
+        let commit_at = now.saturating_add(config.auto_commit_interval);
         let waker = ConsumerWaker::default();
         // It tells when the broker closes, whatever is assigned.
         shared.catalog.watchers().add(&waker.watcher);
@@ -101,6 +107,7 @@ impl Consumer {
             offsets,
             member: None,
             commit_at,
+            refresh_at: now.saturating_add(refresh_interval(shared)),
             wakes_at: None,
             assigned: Vec::new(),
             is_any_unplaced: false,
@@ -280,6 +287,11 @@ impl Consumer {
         let place = place(assigned, name)?;
         Ok((reading, assigned.get_mut(place).expect("it was just found there")))
     }
+}
+
+/// How often positions are committed that do not move, so that they do not expire.
+pub(super) fn refresh_interval(shared: &Shared) -> Duration {
+    (shared.config.offsets_retention / 4).max(REFRESH_INTERVAL_MIN)
 }
 
 /// Where among the partitions this one is.

@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use super::assigned::Assigned;
-use super::handle::Consumer;
+use super::handle::{Consumer, refresh_interval};
 use super::membership::{Membership, State};
 use super::offset_and_metadata::OffsetAndMetadata;
 use super::rebalance::{Rebalance, RebalanceListener, Rebalancing};
@@ -105,9 +105,15 @@ impl Consumer {
         if !self.config.commits_by_itself() || self.offsets.is_none() {
             return Ok(());
         }
-        let now = self.shared()?.background.clock.monotonic();
+        let shared = self.shared()?;
+        let (now, refresh) = (shared.background.clock.monotonic(), refresh_interval(shared));
         if now >= self.commit_at {
             self.commit_at = now.saturating_add(self.config.auto_commit_interval);
+            // A group that nobody is a member of keeps an offset only for so long after its last commit.
+            if self.member.is_none() && now >= self.refresh_at {
+                self.refresh_at = now.saturating_add(refresh);
+                self.assigned.iter_mut().for_each(Assigned::forget_committed);
+            }
             self.commit_by_itself();
         }
         Ok(())
@@ -115,16 +121,21 @@ impl Consumer {
 
     /// Has a poll that waits wake up when positions are to be committed, if there are any to commit.
     pub(super) fn wake_to_commit(&mut self) -> Result<()> {
-        let is_asked = self.config.commits_by_itself() && self.offsets.is_some();
-        if !is_asked
-            || self.wakes_at == Some(self.commit_at)
-            || !self.assigned.iter().any(Assigned::has_moved)
-        {
+        if !self.config.commits_by_itself() || self.offsets.is_none() {
             return Ok(());
         }
-        let (watcher, commit_at) = (Arc::clone(&self.waker.watcher), self.commit_at);
-        self.shared()?.background.timers.schedule(commit_at, move || watcher.tell());
-        self.wakes_at = Some(commit_at);
+        let commit_at = if self.assigned.iter().any(Assigned::has_moved) {
+            self.commit_at
+        } else if self.member.is_none() && !self.assigned.is_empty() {
+            self.commit_at.max(self.refresh_at)
+        } else {
+            return Ok(());
+        };
+        if self.wakes_at != Some(commit_at) {
+            let watcher = Arc::clone(&self.waker.watcher);
+            self.shared()?.background.timers.schedule(commit_at, move || watcher.tell());
+            self.wakes_at = Some(commit_at);
+        }
         Ok(())
     }
 

@@ -272,3 +272,25 @@ fn a_commit_between_two_generations_is_told_to_poll() {
     settle(&mut members);
     members[0].commit().unwrap();
 }
+
+#[test]
+fn what_an_idle_consumer_without_a_membership_has_committed_does_not_expire() {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let place = Place::memory();
+    let broker = broker(&place, &[("t", 1)]);
+    fill(&broker, "t", 0, 5);
+    let mut consumer = builder(&broker).auto_commit(Some(Duration::from_secs(5))).build().unwrap();
+    consumer.assign([partition("t", 0)]).unwrap();
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 5);
+    for _ in 0..20 {
+        place.clock.advance(DAY);
+        assert!(consumer.poll(Duration::ZERO).unwrap().is_empty());
+        assert_eq!(committed(&broker, 0), Some(5));
+    }
+    // The same in a poll that waits.
+    assert!(consumer.poll(20 * DAY).unwrap().is_empty());
+    assert_eq!(committed(&broker, 0), Some(5));
+    std::mem::forget(consumer);
+    place.clock.advance(8 * DAY);
+    assert_eq!(committed(&broker, 0), None, "nobody reads any more");
+}
