@@ -138,3 +138,20 @@ fn offsets_of_a_group_that_nobody_uses_are_forgotten_in_the_end() {
     place.clock.advance(day / 2 + Duration::from_secs(601));
     assert!(matches!(broker.admin().describe_group(GROUP), Err(Error::UnknownGroup { .. })));
 }
+
+#[test]
+fn who_waits_in_a_join_hears_of_the_brokers_end() {
+    let broker = streamlog::Broker::in_memory().unwrap();
+    broker.admin().create_topic(streamlog::NewTopic::new("t")).unwrap();
+    let mut first = member(&broker, &["t"]);
+    first.poll(Duration::ZERO).unwrap();
+    let mut second = member(&broker, &["t"]);
+    let waits = std::thread::spawn(move || second.poll(Duration::MAX));
+    while broker.admin().describe_group(GROUP).unwrap().state != GroupState::PreparingRebalance {
+        std::thread::yield_now();
+    }
+    broker.close().unwrap();
+    assert!(matches!(waits.join().unwrap(), Err(Error::Closed)));
+    assert!(matches!(first.poll(Duration::MAX), Err(Error::Closed)));
+    first.close().unwrap();
+}
