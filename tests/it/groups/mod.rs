@@ -3,6 +3,7 @@
 mod bad_input;
 mod commits;
 mod deadlines;
+mod full_disk;
 mod listeners;
 mod looked_after;
 mod model;
