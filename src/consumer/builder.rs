@@ -97,7 +97,8 @@ impl ConsumerBuilder {
     /// How often the positions are committed without being asked for; `None`: never. They are committed in a poll, once so long
     /// is over; before the partitions are given up in a rebalance; and by [`close`](Consumer::close) and
     /// [`unsubscribe`](Consumer::unsubscribe). What is committed then is all that earlier polls returned: it counts as
-    /// processed. Nobody waits for the disk but the last two. Every 5 s by default where there is a group. Kafka's
+    /// processed. Nobody waits for the disk but the last two. What has not moved is left out, but for a consumer that was
+    /// [given](Consumer::assign) its partitions: it commits that again in time, so that it does not expire. Every 5 s by default where there is a group. Kafka's
     /// `enable.auto.commit` and `auto.commit.interval.ms`.
     pub fn auto_commit(mut self, interval: Option<Duration>) -> ConsumerBuilder {
         self.config.enable_auto_commit = Some(interval.is_some());

@@ -76,7 +76,7 @@ pub enum RebalanceProtocol {
     #[default]
     Eager,
     /// Each member keeps what it owns, and gives up only what goes to another. An assignor of this kind leaves out what somebody
-    /// still owns who is to lose it: it is handed out in a rebalance that follows at once.
+    /// still owns who is to lose it: it is handed out in a rebalance that follows at once. One that gives it to another is refused.
     Cooperative,
 }
 
