@@ -16,6 +16,9 @@ use crate::sync::{Arc, Mutex};
 /// failed, is read again by whoever reads next; so is what was finished last where they end in the middle of a rebalance, in
 /// which nothing can be committed.
 ///
+/// Stop and join them before the broker is closed: a broker that is closed under them ends them with [`Error::Closed`], and
+/// what was finished since the last commit is processed again.
+///
 /// Dropped, it stops them and waits until they have ended; what failed goes to the `log` facade.
 ///
 /// # Examples

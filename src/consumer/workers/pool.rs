@@ -26,11 +26,14 @@ impl ConsumerBuilder {
     /// side. At least once.
     ///
     /// At most [`max_poll_records`](ConsumerBuilder::max_poll_records) records are polled and not finished. However long one of
-    /// them takes, the consumer goes on polling, so [`max_poll_interval`](ConsumerBuilder::max_poll_interval) is kept.
+    /// them takes, the consumer goes on polling, so [`max_poll_interval`](ConsumerBuilder::max_poll_interval) is kept, but for a
+    /// rebalance that waits for the record: there the record must be finished within it, or the consumer is taken out of the
+    /// group, and the record is processed by another as well.
     ///
     /// Committed is, for each partition, the offset below which everything is finished: at the
     /// [interval](ConsumerBuilder::auto_commit) or, without one, as soon as it is; and when partitions are given up. A rebalance waits
-    /// for those of their records that are being processed, and drops those that are not begun. What was finished behind a
+    /// for those of their records that are being processed, and drops those that are not begun; with an eager assignor, as the
+    /// default is, each rebalance gives up all of them. What was finished behind a
     /// record that was not is processed again by whoever has the partition next.
     ///
     /// An error or a panic of `work`, and any other failure, ends the pool: nothing more is begun, and nothing is committed of that

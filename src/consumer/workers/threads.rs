@@ -14,13 +14,14 @@ use crate::sync::Arc;
 impl ConsumerBuilder {
     /// Makes `count` consumers that subscribe to `topics`, each on a thread of its own that polls and has `work` process what
     /// the poll returned. At least once: what `work` has returned from is committed, at the
-    /// [interval](ConsumerBuilder::auto_commit) or, without one, after each call, and when a consumer gives partitions up or ends; what
-    /// it was at when the program died is processed again.
+    /// [interval](ConsumerBuilder::auto_commit) or, without one, after each call, and when a consumer gives partitions up or
+    /// ends; what it was at when the program died is processed again.
     ///
     /// A partition belongs to one consumer at a time, so its records are processed in order; with more consumers than
-    /// partitions some have nothing to do. As the poll is not repeated before `work` has returned, that should be well within
-    /// [`max_poll_interval`](ConsumerBuilder::max_poll_interval); [`max_poll_records`](ConsumerBuilder::max_poll_records) bounds what
-    /// it is given.
+    /// partitions some have nothing to do. As the poll is not repeated before `work` has returned, that must be well within
+    /// [`max_poll_interval`](ConsumerBuilder::max_poll_interval): a consumer that takes longer is taken out of the group, cannot
+    /// commit, and joins again, and the same records are processed again and again without an error.
+    /// [`max_poll_records`](ConsumerBuilder::max_poll_records) bounds what it is given.
     ///
     /// An error or a panic of `work`, and any other failure, ends all of them: the next one would only be given the same records.
     /// Of the records of that call nothing is committed. A program that can do without them returns `Ok`.
