@@ -1,8 +1,9 @@
 //! An embeddable streaming log: Kafka's topics, partitions and segments, inside your own process.
 //!
-//! A [`Broker`] keeps its topics in a directory, or in memory. A [`Producer`] sends records to them, a [`Consumer`] reads them back,
-//! from any offset or point in time, alone or in a group that shares them and remembers how far it got. Each [`Partition`] of a [`Topic`] is an append-only log, which can be used without either
-//! of them, too. There is no server and no async runtime; a partition's files are Kafka's, byte for byte.
+//! A [`Broker`] keeps its topics in a directory, or in memory. A [`Producer`] sends records to them, a [`Consumer`] reads them
+//! back, from any offset or point in time, alone or in a group that shares them and remembers how far it got. Each
+//! [`Partition`] of a [`Topic`] is an append-only log, which can be used without either of them, too. There is no server and no
+//! async runtime; a partition's files are Kafka's, byte for byte.
 //!
 //! ```
 //! # let directory = tempfile::tempdir().unwrap();

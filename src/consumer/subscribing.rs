@@ -10,8 +10,13 @@ use crate::error::{Error, Result};
 
 impl Consumer {
     /// Shares the partitions of these topics with the other members of the group, in the polls from now on. Replaces what was
-    /// subscribed to before. A topic that does not exist yet is read from the moment it does, and partitions that are added
-    /// to one are shared out as well. No topics: as [`unsubscribe`](Consumer::unsubscribe).
+    /// subscribed to before. A topic that does not exist yet is shared out once it does, and so are partitions that are added
+    /// to one. No topics: as [`unsubscribe`](Consumer::unsubscribe).
+    ///
+    /// Where the group has committed nothing, [`auto_offset_reset`](super::ConsumerBuilder::auto_offset_reset) says where to begin,
+    /// once a poll is given the partition. So with [`Latest`](super::AutoOffsetReset::Latest), the default, what is sent before
+    /// that is not seen, to a new topic or partition neither: read with [`Earliest`](super::AutoOffsetReset::Earliest) to see
+    /// all of it.
     ///
     /// # Errors
     ///
