@@ -66,7 +66,10 @@ impl BrokerConfig {
     }
 
     /// How long the offsets of a group without members are kept, and those of a topic that a group no longer subscribes to. 7
-    /// days by default; at least 1 ms. Kafka's `offsets.retention.minutes`.
+    /// days by default; at least 1 ms. The time in which no broker is open counts: a group that was away for longer may have
+    /// forgotten its offsets when it comes back, and begins where
+    /// [`auto_offset_reset`](crate::ConsumerBuilder::auto_offset_reset) says, so a program that runs seldom sets more. Kafka's
+    /// `offsets.retention.minutes`.
     #[must_use]
     pub fn offsets_retention(mut self, retention: Duration) -> BrokerConfig {
         self.offsets_retention = retention;

@@ -67,7 +67,8 @@ impl ConsumerBuilder {
 
     /// Makes it a static member (KIP-345): one that is known by this name, keeps its partitions for
     /// [`session_timeout`](Self::session_timeout) after it was closed or dropped, and gets them back without a rebalance where
-    /// it returns before that. Must be unique in the group: a second one fences the first. Kafka's `group.instance.id`.
+    /// it returns before that. Must be unique in the group: a second one fences the first. Members end with the broker: one that
+    /// is opened again knows of none, static or not, and those that come begin with a rebalance. Kafka's `group.instance.id`.
     pub fn group_instance_id(mut self, id: impl Into<String>) -> ConsumerBuilder {
         self.config.group_instance_id = Some(id.into());
         self

@@ -24,15 +24,17 @@ const NO_GENERATION: i32 = -1;
 
 impl Consumer {
     /// Commits the position in each assigned partition: everything that was returned by polls counts as processed. Returns
-    /// once that is on the device, as [`offsets_commit_acks`](crate::BrokerConfig::offsets_commit_acks()) says; then nothing
-    /// that was processed before is returned again, whatever happens.
+    /// once that is on the device, as [`offsets_commit_acks`](crate::BrokerConfig::offsets_commit_acks()) says; then no crash
+    /// brings it back. A group without members forgets it after [`offsets_retention`](crate::BrokerConfig::offsets_retention()),
+    /// 7 days by default.
     ///
     /// All partitions or none.
     ///
     /// # Errors
     ///
     /// [`Error::MissingGroup`]. [`Error::UnknownMember`], [`Error::IllegalGeneration`] or [`Error::FencedInstance`] where the
-    /// partitions are others' by now, and [`Error::RebalanceInProgress`] during a rebalance: poll, and go on with what the
+    /// partitions are others' by now, the first also for a consumer that was [given](Consumer::assign) partitions while the group
+    /// has members, and [`Error::RebalanceInProgress`] during a rebalance: poll, and go on with what the
     /// poll returns. [`Error::PartitionOffline`], [`Error::Poisoned`] or [`Error::Io`] where the offsets cannot be written;
     /// [`Error::ReadOnly`], [`Error::Closed`]. After an error nothing is committed, but after one of the sync it may be.
     pub fn commit(&mut self) -> Result<()> {
