@@ -11,7 +11,9 @@ use crate::offset::{Offset, TopicPartition};
 /// Its methods are called inside [`poll`](super::Consumer::poll), [`close`](super::Consumer::close) and
 /// [`unsubscribe`](super::Consumer::unsubscribe), by the consumer's own thread, and never where there is nothing to tell, but for
 /// [`assigned`](RebalanceListener::assigned). An error or a panic of one is returned from that call, after the rest of the
-/// rebalance has been done. A consumer that is dropped tells nobody.
+/// rebalance has been done: the partitions are assigned all the same, and the next poll reads them from where they were
+/// committed, or from where [`auto_offset_reset`](super::ConsumerBuilder::auto_offset_reset) says. So a program whose `assigned`
+/// has failed must not poll on as if it had sought. A consumer that is dropped tells nobody.
 ///
 /// # Examples
 ///
@@ -78,8 +80,9 @@ pub trait RebalanceListener: Send + 'static {
     }
 
     /// These partitions may have been others' for some time: the consumer did not poll within its `max_poll_interval`, or
-    /// was fenced; or their topic was deleted. What is not committed can no longer be. Calls [`revoked`](RebalanceListener::revoked), if it does not say
-    /// otherwise.
+    /// was fenced; or their topic was deleted. What is not committed can no longer be. Calls
+    /// [`revoked`](RebalanceListener::revoked), if it does not say otherwise: a commit there fails then, and with it
+    /// the poll, unless it was the topic that went.
     ///
     /// # Errors
     ///

@@ -47,7 +47,8 @@ pub struct PartitionMove {
     pub partition: TopicPartition,
     /// The id of the member that had it. None where nobody had.
     pub from: Option<String>,
-    /// The id of the member that has it now. None where nobody has: a cooperative assignor hands it out in the next rebalance.
+    /// The id of the member that has it now. None where nobody has: a cooperative assignor hands it out in the next rebalance, its
+    /// topic was deleted, or no member is left.
     pub to: Option<String>,
 }
 
