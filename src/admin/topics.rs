@@ -138,11 +138,12 @@ impl Admin {
     /// that begins from then on works by it; the segment that is being appended to keeps its jitter and the density of its index.
     ///
     /// A [`Topic`] taken before shows the settings from before; the one returned, and every one from
-    /// [`Broker::topic`] from now on, shows the new ones. Appends through either go by the new ones.
+    /// [`Broker::topic`](crate::Broker::topic) from now on, shows the new ones. Appends through either go by the new ones.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownTopic`], [`Error::InvalidTopicName`] for the catalog's own, [`Error::UnknownSetting`] for a name in `reset` that is nobody's, [`Error::InvalidConfig`],
+    /// [`Error::UnknownTopic`], [`Error::InvalidTopicName`] for the catalog's own, [`Error::UnknownSetting`] for a name in
+    /// `reset` that is nobody's, [`Error::InvalidConfig`],
     /// [`Error::CodecDisabled`], [`Error::ReadOnly`], [`Error::Closed`], [`Error::Poisoned`], [`Error::Io`]. After an error nothing has changed,
     /// but where the disk refused, the next open may find the new settings.
     ///
