@@ -167,7 +167,9 @@ impl Consumer {
         self.assigned.iter().map(|assigned| assigned.name().clone()).collect()
     }
 
-    /// Leaves these partitions out of polls until they are [resumed](Consumer::resume). Their positions stay.
+    /// Leaves these partitions out of polls until they are [resumed](Consumer::resume). Their positions stay. A partition
+    /// that is given up in a rebalance is no longer paused when it comes back: in a group whose assignor is eager, as the default
+    /// is, pause it again in [`assigned`](super::RebalanceListener::assigned).
     ///
     /// # Errors
     ///
