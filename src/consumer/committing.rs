@@ -34,7 +34,7 @@ impl Consumer {
     ///
     /// [`Error::MissingGroup`]. [`Error::UnknownMember`], [`Error::IllegalGeneration`] or [`Error::FencedInstance`] where the
     /// partitions are others' by now, the first also for a consumer that was [given](Consumer::assign) partitions while the group
-    /// has members, and [`Error::RebalanceInProgress`] during a rebalance: poll, and go on with what the
+    /// has members, and [`Error::RebalanceInProgress`] once it has joined a rebalance that is not over: poll, and go on with what the
     /// poll returns. [`Error::PartitionOffline`], [`Error::Poisoned`] or [`Error::Io`] where the offsets cannot be written;
     /// [`Error::ReadOnly`], [`Error::Closed`]. After an error nothing is committed, but after one of the sync it may be.
     pub fn commit(&mut self) -> Result<()> {

@@ -13,8 +13,8 @@ use crate::sync::{Arc, Mutex};
 ///
 /// They end when they are [stopped](Workers::stop), or when one of them fails. In either case each ends after what it is
 /// processing, what is finished is committed, and the consumers leave their group. What was not processed, and the record that
-/// failed, is read again by whoever reads next; so is what was finished last where they end in the middle of a rebalance, in
-/// which nothing can be committed.
+/// failed, is read again by whoever reads next; so is what was finished last where they end after
+/// they have joined a rebalance and before it is over, when a commit is refused.
 ///
 /// Stop and join them before the broker is closed: a broker that is closed under them ends them with [`Error::Closed`], and
 /// what was finished since the last commit is processed again.
