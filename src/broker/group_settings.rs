@@ -65,11 +65,10 @@ impl BrokerConfig {
         self
     }
 
-    /// How long the offsets of a group without members are kept, and those of a topic that a group no longer subscribes to. 7
-    /// days by default; at least 1 ms. The time in which no broker is open counts: a group that was away for longer may have
-    /// forgotten its offsets when it comes back, and begins where
-    /// [`auto_offset_reset`](crate::ConsumerBuilder::auto_offset_reset) says, so a program that runs seldom sets more. Kafka's
-    /// `offsets.retention.minutes`.
+    /// How long the offsets of a group without members are kept, and those of a topic that a group no longer subscribes to. An open of
+    /// the broker begins that time anew, because nobody could go on before; so a program that is started more often forgets nothing,
+    /// and one may delete a group [by hand](crate::Admin::delete_group). 7 days by default; at least 1 ms. Kafka's
+    /// `offsets.retention.minutes`, which a server that is down counts on.
     #[must_use]
     pub fn offsets_retention(mut self, retention: Duration) -> BrokerConfig {
         self.offsets_retention = retention;

@@ -83,11 +83,12 @@ impl ConsumerBuilder {
     ///
     /// ```
     /// use std::sync::Arc;
-    /// use streamlog::{Broker, CooperativeSticky};
+    /// use streamlog::{Broker, CooperativeSticky, Sticky};
     ///
     /// let broker = Broker::in_memory()?;
-    /// let builder = broker.consumer().group("billing").assignors([Arc::new(CooperativeSticky) as _]);
-    /// # builder.build()?;
+    /// let one = broker.consumer().group("billing").assignor(CooperativeSticky);
+    /// let both = broker.consumer().group("shipping").assignors([Arc::new(CooperativeSticky) as _, Arc::new(Sticky) as _]);
+    /// # (one.build()?, both.build()?);
     /// # Ok::<(), streamlog::Error>(())
     /// ```
     pub fn assignors(mut self, assignors: impl IntoIterator<Item = Arc<dyn Assignor>>) -> ConsumerBuilder {
@@ -105,6 +106,11 @@ impl ConsumerBuilder {
         self.config.enable_auto_commit = Some(interval.is_some());
         self.config.auto_commit_interval = interval.unwrap_or(self.config.auto_commit_interval);
         self
+    }
+
+    /// As [`assignors`](Self::assignors), with this one alone.
+    pub fn assignor(self, assignor: impl Assignor) -> ConsumerBuilder {
+        self.assignors([Arc::new(assignor) as _])
     }
 
     /// How long a member may stay away between two polls before its partitions go to others; and how long a rebalance waits

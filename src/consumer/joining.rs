@@ -190,6 +190,13 @@ impl Consumer {
         }
         if std::mem::take(&mut member.has_lost) {
             let owned = self.owned();
+            if !owned.is_empty() {
+                let group = self.offsets.as_ref().map_or("", |offsets| &offsets.group);
+                // Nobody asked for it, and what was not committed is done again by others.
+                log::warn!(
+                    "group {group}: partitions {owned} were lost, as the member was no longer counted in"
+                );
+            }
             self.tell(News::Lost, &owned, told);
             self.keep(&TopicPartitions::new());
             return;

@@ -377,7 +377,7 @@ pub enum Error {
     },
 
     /// The group has members, and what was asked for is only for groups without.
-    #[error("group {group:?} has {members} members")]
+    #[error("group {group:?} is not empty: it has {members} {}", if *.members == 1 { "member" } else { "members" })]
     GroupNotEmpty {
         /// The group's name.
         group: String,
@@ -404,7 +404,7 @@ pub enum Error {
     },
 
     /// The coordinator does not know the member: it left, or was taken out because it did not poll in time.
-    #[error("member {member_id:?} is not in group {group:?}")]
+    #[error("{} is not in group {group:?}", member(.member_id))]
     UnknownMember {
         /// The group's name.
         group: String,
@@ -754,4 +754,9 @@ pub enum Error {
 /// What an unknown name's error says of the one that was probably meant.
 fn did_you_mean(nearest: Option<&str>) -> String {
     nearest.map_or_else(String::new, |nearest| format!(": did you mean {nearest:?}?"))
+}
+
+/// Who is not in a group: one without an id has no place in it, or has lost it.
+fn member(id: &str) -> String {
+    if id.is_empty() { "this consumer".to_owned() } else { format!("member {id:?}") }
 }

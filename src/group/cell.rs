@@ -27,13 +27,20 @@ pub(super) struct Cell {
 pub(super) struct GroupData {
     pub(super) classic: ClassicGroup,
     pub(super) offsets: Offsets,
+    /// When the group was read back, if it was: no time before counts against what it has committed.
+    pub(super) opened: Option<Timestamp>,
     /// When the next timer of the group fires, if there is one.
     pub(super) timer: Option<Duration>,
 }
 
 impl GroupData {
     pub(super) fn new(group: &str) -> GroupData {
-        GroupData { classic: ClassicGroup::new(group), offsets: Offsets::default(), timer: None }
+        GroupData {
+            classic: ClassicGroup::new(group),
+            offsets: Offsets::default(),
+            opened: None,
+            timer: None,
+        }
     }
 
     /// What a record says. Of a group's members, only those who lived in another process: they are gone.
@@ -64,7 +71,7 @@ impl GroupData {
 
     /// What of it may be forgotten at `now`: offsets, and with the last of them the group.
     pub(super) fn expired(&self, config: &GroupConfig, now: Timestamp) -> Vec<Change> {
-        let expired = self.offsets.expired(self.expiry(), config.offsets_retention, now);
+        let expired = self.offsets.expired(self.expiry(), self.opened, config.offsets_retention, now);
         let is_rest = expired.len() == self.offsets.all().len();
         let mut changes: Vec<Change> = expired.into_iter().map(forgotten).collect();
         let is_due = !changes.is_empty() || self.bare_due(config).is_some_and(|due| due <= now);
@@ -76,7 +83,8 @@ impl GroupData {
 
     /// When anything of it may be forgotten next.
     pub(super) fn first_due(&self, config: &GroupConfig) -> Option<Timestamp> {
-        self.offsets.first_due(self.expiry(), config.offsets_retention).or_else(|| self.bare_due(config))
+        let offsets = self.offsets.first_due(self.expiry(), self.opened, config.offsets_retention);
+        offsets.or_else(|| self.bare_due(config))
     }
 
     /// When a group without members and offsets may be forgotten.

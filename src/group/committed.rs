@@ -72,21 +72,28 @@ impl Offsets {
     pub(super) fn expired(
         &self,
         expiry: Expiry<'_>,
+        opened: Option<Timestamp>,
         retention: Duration,
         now: Timestamp,
     ) -> Vec<TopicPartition> {
-        let due = self.due(expiry, retention).filter(|&(_, due)| due <= now);
+        let due = self.due(expiry, opened, retention).filter(|&(_, due)| due <= now);
         due.map(|(partition, _)| partition.clone()).collect()
     }
 
     /// When the first offset may be forgotten.
-    pub(super) fn first_due(&self, expiry: Expiry<'_>, retention: Duration) -> Option<Timestamp> {
-        self.due(expiry, retention).map(|(_, due)| due).min()
+    pub(super) fn first_due(
+        &self,
+        expiry: Expiry<'_>,
+        opened: Option<Timestamp>,
+        retention: Duration,
+    ) -> Option<Timestamp> {
+        self.due(expiry, opened, retention).map(|(_, due)| due).min()
     }
 
     fn due<'a>(
         &'a self,
         expiry: Expiry<'a>,
+        opened: Option<Timestamp>,
         retention: Duration,
     ) -> impl Iterator<Item = (&'a TopicPartition, Timestamp)> {
         self.offsets.iter().filter_map(move |(partition, committed)| {
@@ -100,6 +107,8 @@ impl Offsets {
                 }
                 Expiry::Active(_) | Expiry::Never => return None,
             };
+            // While nobody had it open, nobody could have gone on.
+            let base = opened.map_or(base, |opened| base.max(opened));
             Some((partition, base.saturating_add(retention)))
         })
     }
@@ -156,7 +165,7 @@ mod tests {
     fn the_time_runs_from_when_the_group_became_empty() {
         let day = |day: u32| Timestamp::from_millis(0).saturating_add(day * DAY);
         let committed = committed(3);
-        let expired = |expiry, now| committed.expired(expiry, 7 * DAY, day(now)).len();
+        let expired = |expiry, now| committed.expired(expiry, None, 7 * DAY, day(now)).len();
         assert_eq!(
             (expired(Expiry::Empty(Some(day(5))), 11), expired(Expiry::Empty(Some(day(5))), 12)),
             (0, 2)
@@ -165,8 +174,10 @@ mod tests {
         assert_eq!(expired(Expiry::Empty(Some(day(1))), 9), 0, "a commit from outside has its time too");
         assert_eq!(expired(Expiry::Never, 1000), 0);
         let subscribes = BTreeSet::from(["a".to_owned()]);
-        assert_eq!(committed.expired(Expiry::Active(&subscribes), 7 * DAY, day(10)), [partition("b")]);
-        assert_eq!(committed.first_due(Expiry::Active(&subscribes), 7 * DAY), Some(day(10)));
+        assert_eq!(committed.expired(Expiry::Active(&subscribes), None, 7 * DAY, day(10)), [partition("b")]);
+        assert_eq!(committed.first_due(Expiry::Active(&subscribes), None, 7 * DAY), Some(day(10)));
+        let opened = committed.expired(Expiry::Empty(Some(day(5))), Some(day(20)), 7 * DAY, day(26));
+        assert_eq!(opened, [], "no time before the open counts");
     }
 
     #[test]

@@ -43,6 +43,7 @@ pub(super) fn replay(log: &Log, is_here: impl Fn(&str) -> bool, opened: Timestam
     }
     let mut groups = replaying.groups;
     groups.retain(|_, data| !data.is_nothing());
+    groups.values_mut().for_each(|data| data.opened = Some(opened));
     Ok(groups)
 }
 

@@ -99,8 +99,8 @@ impl ClassicGroup {
             }
             return Ok(reply);
         }
-        let why = if is_leader { "its leader joined again" } else { "subscribes to something else" };
-        let reason = because(&format!("{id}: {why}"), &request.reason);
+        let why = if is_leader { ", the leader, asked for it" } else { " subscribes to something else" };
+        let reason = because(&format!("{id}{why}"), &request.reason);
         let rebalancing = self.rebalancing();
         if let Some(member) = self.members.get_mut(&id) {
             member.update(request, now.monotonic);
