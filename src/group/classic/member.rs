@@ -28,6 +28,8 @@ pub(super) struct Member {
     pub(super) is_new: bool,
     /// When it last asked for anything.
     pub(super) last_seen: Duration,
+    /// When it last joined: before its first poll has ended, that is all there is of it.
+    joined_at: Duration,
     /// When it was noticed, or told, that its handle is gone.
     pub(super) gone_since: Option<Duration>,
 }
@@ -47,6 +49,7 @@ impl Member {
             has_synced: false,
             is_new: true,
             last_seen: now,
+            joined_at: now,
             gone_since: None,
         };
         member.update(request, now);
@@ -60,6 +63,7 @@ impl Member {
         self.rebalance_timeout = request.rebalance_timeout;
         self.protocols = request.protocols;
         self.presence = request.presence;
+        self.joined_at = now;
         self.touch(now);
     }
 
@@ -103,7 +107,8 @@ impl Member {
             (Some(since), _) => (since, self.session_timeout),
             // A poll that ends right now leaves it as long.
             (None, Some(Seen::Now)) => (now, self.poll_timeout()),
-            (None, Some(Seen::At(at))) => (at.max(self.last_seen), self.poll_timeout()),
+            // Committing is no sign that it polls.
+            (None, Some(Seen::At(at))) => (at.max(self.joined_at), self.poll_timeout()),
             (None, _) if self.is_new => (self.last_seen, NEW_MEMBER_TIMEOUT),
             // Who waits for the others has nothing to say.
             (None, _) if self.awaiting_join.is_some() || self.awaiting_sync.is_some() => {

@@ -38,6 +38,22 @@ fn a_member_that_does_not_poll_in_time_loses_its_partitions() {
 }
 
 #[test]
+fn a_member_that_commits_and_does_not_poll_is_late() {
+    let place = Place::memory();
+    let broker = broker(&place, &[("t", 1)]);
+    fill(&broker, "t", 0, 1);
+    let mut consumer = builder(&broker).max_poll_interval(POLL_INTERVAL).build().unwrap();
+    consumer.subscribe(["t"]).unwrap();
+    consumer.poll(Duration::ZERO).unwrap();
+    for _ in 0..3 {
+        consumer.commit().unwrap();
+        place.clock.advance(POLL_INTERVAL * 3 / 10);
+    }
+    place.clock.advance(POLL_INTERVAL / 5);
+    assert!(matches!(consumer.commit(), Err(Error::UnknownMember { .. })));
+}
+
+#[test]
 fn a_member_that_waits_in_a_poll_is_not_late() {
     let place = Place::memory();
     let broker = broker(&place, &[("t", 1)]);
