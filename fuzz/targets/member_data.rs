@@ -68,6 +68,9 @@ impl Assignor for Scripted {
         let script = std::mem::take(&mut *self.script.lock().unwrap());
         let mut input = Input::new(&script);
         let mut assignment = RoundRobin.assign(subscriptions);
+        if self.protocol == RebalanceProtocol::Cooperative {
+            withhold(subscriptions, &mut assignment);
+        }
         for _ in 0..input.below(4) {
             let ids: Vec<_> = subscriptions.members.iter().map(|member| member.id.clone()).collect();
             let id = match input.byte() {
@@ -85,6 +88,17 @@ impl Assignor for Scripted {
         }
         *self.given.lock().unwrap() = assignment.clone();
         assignment
+    }
+}
+
+/// Leaves out what another member has to give up first.
+fn withhold(subscriptions: &Subscriptions, assignment: &mut Assignment) {
+    for owner in &subscriptions.members {
+        for (id, given) in assignment.iter_mut().filter(|(id, _)| **id != owner.id) {
+            let all = owner.owned.iter().filter(|&(topic, number)| given.contains(topic, number));
+            let all: Vec<_> = all.map(|(topic, number)| (topic.to_owned(), number)).collect();
+            all.iter().for_each(|(topic, number)| assert!(given.remove(topic, *number), "of {id}"));
+        }
     }
 }
 
