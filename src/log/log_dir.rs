@@ -159,8 +159,8 @@ impl LogDir {
             log_starts: read(LOG_STARTS)?,
             is_stale: false,
         };
+        // Their name is synced with that of the first partition, before anything can be in a slot that counts.
         let slots = DurableSlots::open(&*storage, path)?;
-        storage.sync_dir(path).map_err(Error::io("sync", path))?;
         Ok(LogDir {
             path: path.to_path_buf(),
             meta,

@@ -176,8 +176,8 @@ impl Partition<'_> {
         let storage = self.dir.storage();
         let reason = self.misplaced(segment.base(), from);
         let kept = quarantine::keep_file(storage, segment.log())?;
+        // Synced with the epoch that every salvage begins: before that, another one does the same.
         remove_indexes(storage, segment.paths())?;
-        storage.sync_dir(self.path).map_err(Error::io("sync", self.path))?;
         let (quarantine, bytes) = kept.map_or((None, 0), |(path, bytes)| (Some(path), bytes));
         report.lost.push(Lost { offsets: from..from, bytes, quarantine, reason: Arc::new(reason) });
         Ok(())
