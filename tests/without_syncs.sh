@@ -17,6 +17,7 @@ tests=(
     faults::power_cut::a_clean_close
     faults::power_cut::every_acknowledged_record
     faults::power_cut::a_crash_during_the_recovery
+    faults::power_cut::a_first_start
     faults::topic_changes::a_topic_is_as_before
     faults::topic_changes::a_crash_while
     faults::torn_tail
