@@ -17,7 +17,9 @@ const IDLE_GROUPS: u64 = 10_000;
 
 /// A member joins a group of 100 over 1,000 partitions, each with a record: the time until everybody has polled its share.
 pub(crate) fn rebalance(settings: &Settings, table: &mut Table) -> Outcome<()> {
-    let (members, partitions) = (settings.sized(MEMBERS), settings.sized(PARTITIONS));
+    // One that joins, and one that was there.
+    let members = settings.sized(MEMBERS).max(2);
+    let partitions = settings.sized(PARTITIONS).max(members);
     let rebalance = || {
         let broker = Broker::in_memory()?;
         broker.admin().create_topic(NewTopic::new(TOPIC).partitions(u32::try_from(partitions)?))?;
