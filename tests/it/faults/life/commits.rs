@@ -16,7 +16,7 @@ const OFFSETS: &str = "__consumer_offsets";
 pub(super) type Place = (&'static str, u32);
 
 /// The offsets of a group, where it has any.
-type Offsets = BTreeMap<Place, u64>;
+pub(super) type Offsets = BTreeMap<Place, u64>;
 
 /// What the offsets are, and of which partitions they were committed for it to be so.
 #[derive(Debug, Clone, Default)]
@@ -72,12 +72,17 @@ impl Commits {
 
     /// Notes that the offsets of a topic are about to be forgotten.
     pub(super) fn forgetting(&mut self, topic: &str) {
-        for group in self.groups.values_mut() {
-            let mut state = group.last().clone();
-            state.asked = state.offsets.keys().copied().filter(|(name, _)| *name == topic).collect();
-            state.offsets.retain(|(name, _), _| *name != topic);
-            group.states.push(state);
-        }
+        self.groups.values_mut().for_each(|group| group.forgetting(|place| place.0 == topic));
+    }
+
+    /// Notes that some offsets of one group are about to be forgotten.
+    pub(super) fn forgetting_of(&mut self, group: &'static str, which: impl Fn(Place) -> bool) {
+        self.group(group).forgetting(which);
+    }
+
+    /// What a group has committed, so far as is known.
+    pub(super) fn committed(&self, group: &str) -> Offsets {
+        self.groups.get(group).map(|group| group.states[group.told].offsets.clone()).unwrap_or_default()
     }
 
     /// Where a group begins to read.
@@ -189,6 +194,13 @@ impl Group {
     fn place(&self, name: &str, found: &Offsets, least: usize) -> usize {
         let place = (least..self.states.len()).rfind(|&place| self.states[place].offsets == *found);
         place.unwrap_or_else(|| panic!("{name}: {found:?} is none of {:?}", &self.states[least..]))
+    }
+
+    fn forgetting(&mut self, which: impl Fn(Place) -> bool) {
+        let mut state = self.last().clone();
+        state.asked = state.offsets.keys().copied().filter(|&place| which(place)).collect();
+        state.offsets.retain(|&place, _| !which(place));
+        self.states.push(state);
     }
 
     fn check_none(&self, name: &str, topic: &str) {

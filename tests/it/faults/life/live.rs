@@ -109,6 +109,9 @@ impl Life<'_> {
             }
             Step::Read(level) => self.read(level)?,
             Step::Share(manner, group, topic, count) => self.share(manner, group, topic, count)?,
+            Step::Reset(group, topic, to) => self.reset(group, topic, to)?,
+            Step::Forget(group, topic) => self.forget(group, topic)?,
+            Step::DeleteGroup(group) => self.delete_group(group)?,
             Step::Tick => self.clock.advance(CHECKPOINT),
             Step::Reopen => {
                 self.broker.close()?;

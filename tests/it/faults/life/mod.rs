@@ -1,6 +1,7 @@
 //! One life of a broker that uses everything there is, the book of what it was promised on the way, and whether that is kept.
 
 mod commits;
+mod groups;
 mod ledger;
 mod live;
 mod members;

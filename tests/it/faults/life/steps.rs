@@ -22,6 +22,12 @@ pub(crate) enum Step {
     Read(IsolationLevel),
     /// By members of a group, who read so many records of a topic and commit how far they got.
     Share(Manner, &'static str, &'static str, usize),
+    /// A group without members is to go on elsewhere in a topic.
+    Reset(&'static str, &'static str, To),
+    /// What a group has committed of a topic is forgotten.
+    Forget(&'static str, &'static str),
+    /// A group without members goes, with all that it has committed.
+    DeleteGroup(&'static str),
     /// Time passes: a checkpoint is due, and so is the background's work.
     Tick,
     /// A clean close, and another opening.
@@ -63,6 +69,15 @@ pub(crate) enum Manner {
     Cooperative,
 }
 
+/// Where a group is to go on, in every partition of the topic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum To {
+    Earliest,
+    Latest,
+    /// So many offsets before what is committed.
+    Back(u64),
+}
+
 /// What a topic is altered to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Setting {
@@ -77,7 +92,9 @@ use Compression::{Gzip, Lz4, Snappy, Zstd};
 use Ending::{Close, Drop, Flush, Linger, WaitAll, WaitEach};
 use IsolationLevel::{ReadCommitted, ReadDurable, ReadUncommitted};
 use Manner::{Closes, Cooperative, Eager, Forgets, InTime, Waits};
-use Step::{Alter, Append, Create, Delete, End, Extend, Read, Reopen, Send, Share, Sync, Tick};
+use Step::{Alter, Append, Create, Delete, DeleteGroup, End, Extend};
+use Step::{Forget, Read, Reopen, Reset, Send, Share, Sync, Tick};
+use To::{Back, Earliest, Latest};
 
 const RAW: Compression = Compression::None;
 const NONE: Acks = Acks::None;
@@ -150,6 +167,8 @@ pub(crate) const LIFE: &[Step] = &[
     Append("a", 3, 1, 1000),
     Append("a", 3, 1, 40),
     Share(Eager, "g", "a", 2),
+    Reset("g", "a", Latest),
+    Reset("g", "a", Back(3)),
     Alter("b.c", Setting::Codec(Zstd)),
     Append("b.c", 0, 2, 300),
     Send(All, Gzip, WaitAll, "b.c", 0, 3, 300),
@@ -157,6 +176,7 @@ pub(crate) const LIFE: &[Step] = &[
     Append("b.c", 0, 1, 600),
     Append("b.c", 0, 1, 600),
     Share(InTime, "g", "b.c", 3),
+    Forget("g", "a"),
     Delete("b.c"),
     Tick,
     Create("b.c", 2),
@@ -185,9 +205,16 @@ pub(crate) const LIFE: &[Step] = &[
     Share(Waits, "h", "a", 1000),
     Append("d", 0, 1, 100),
     Share(Forgets, "h", "d", 1000),
+    DeleteGroup("g"),
+    Append("a", 0, 1, 50),
+    // Some of what lies before these offsets goes with the power.
+    Reset("g", "a", Latest),
+    Append("d", 0, 1, 100),
+    Reset("h", "d", Earliest),
     End(Crash::PowerCut),
     Append("a", 0, 1, 50),
     Share(Cooperative, "h", "a", 2),
+    DeleteGroup("h"),
     Append("b.c", 0, 2, 600),
     Append("a", 3, 1, 50),
     End(Crash::Reordered { seed: 5 }),
