@@ -47,3 +47,8 @@ mod timestamp_limits;
 mod topics;
 mod verify;
 mod workers;
+
+/// Counts what is allocated and not freed: the soak looks whether that grows.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static HEAP: peak_alloc::PeakAlloc = peak_alloc::PeakAlloc;

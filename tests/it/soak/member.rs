@@ -37,7 +37,7 @@ impl RebalanceListener for Standing {
                 Err(Error::UnknownTopic { .. }) => continue,
                 Err(error) => return Err(error),
             };
-            let told = self.counts.committed.lock().unwrap().get(partition).copied().unwrap_or(0);
+            let told = self.counts.committed.of(partition).unwrap_or(0);
             assert!(begin >= told, "{partition} from {begin} on, and {told} was committed");
             self.positions.lock().unwrap().insert(partition.clone(), begin);
         }
@@ -110,7 +110,7 @@ fn commit(consumer: &mut Consumer, positions: &Mutex<Positions>, stage: &Stage) 
             let topics = stage.topics.read().unwrap();
             let is_live = |name: &TopicPartition| topics.iter().any(|topic| topic.name == name.topic());
             let told = positions.into_iter().filter(|(name, _)| names.contains(name) && is_live(name));
-            stage.counts.committed.lock().unwrap().extend(told);
+            stage.counts.committed.extend(told);
         }
         Err(error) => assert!(is_of_a_deletion(&error) || is_of_a_rebalance(&error), "{error:?}"),
     }

@@ -8,7 +8,9 @@ use std::path::Path;
 pub(super) struct Held {
     /// Resident bytes, maps of files among them.
     pub(super) resident: u64,
-    /// Resident bytes that are no maps of files: what was allocated.
+    /// Resident bytes that are no maps of files: the heap, and what the allocator keeps of it for later.
+    pub(super) private: u64,
+    /// Bytes that are allocated and not freed, by Rust's count.
     pub(super) allocated: u64,
     pub(super) descriptors: u64,
     pub(super) files: u64,
@@ -24,8 +26,13 @@ impl Held {
         let mut pages = pages.split(' ').skip(1).map(|word| word.parse::<u64>().unwrap() * PAGE_BYTES);
         let (resident, shared) = (pages.next().unwrap(), pages.next().unwrap());
         let descriptors = fs::read_dir("/proc/self/fd").unwrap().count() as u64;
-        let mut held =
-            Held { resident, allocated: resident.saturating_sub(shared), descriptors, ..Held::default() };
+        let mut held = Held {
+            resident,
+            private: resident.saturating_sub(shared),
+            allocated: crate::HEAP.current_usage() as u64,
+            descriptors,
+            ..Held::default()
+        };
         held.count_files(directory);
         held
     }
@@ -54,6 +61,7 @@ impl Held {
         };
         Held {
             resident: middle(|held| held.resident),
+            private: middle(|held| held.private),
             allocated: middle(|held| held.allocated),
             descriptors: middle(|held| held.descriptors),
             files: middle(|held| held.files),
@@ -67,8 +75,9 @@ impl std::fmt::Display for Held {
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         write!(
             f,
-            "resident {:.1} MiB (allocated {:.1} MiB), {} descriptors, {} files of {:.1} MiB",
+            "resident {:.1} MiB (private {:.1} MiB, allocated {:.1} MiB), {} descriptors, {} files of {:.1} MiB",
             mib(self.resident),
+            mib(self.private),
             mib(self.allocated),
             self.descriptors,
             self.files,

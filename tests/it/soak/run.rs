@@ -232,7 +232,7 @@ impl Director {
         stage.topics.write().unwrap().retain(|known| !Arc::ptr_eq(known, topic));
         stage.announce();
         stage.broker.admin().delete_topic(&topic.name).unwrap();
-        self.counts.committed.lock().unwrap().retain(|name, _| name.topic() != topic.name);
+        self.counts.committed.forget(&topic.name);
         self.counts.deleted.fetch_add(1, SeqCst);
     }
 
@@ -296,8 +296,15 @@ impl Director {
         println!("second quarter: {before}");
         println!("last quarter:   {after}");
         let mib = |count: u64| count << 20;
+        let allocated = (before.allocated, after.allocated);
+        assert!(
+            allocated.1 <= allocated.0 + mib(2),
+            "allocated memory went from {} to {}",
+            allocated.0,
+            allocated.1
+        );
         for (what, before, after, more) in [
-            ("allocated memory", before.allocated, after.allocated, mib(16)),
+            ("private memory", before.private, after.private, mib(16)),
             ("resident memory", before.resident, after.resident, mib(64)),
             ("descriptors", before.descriptors, after.descriptors, 16),
             ("files", before.files, after.files, 100),

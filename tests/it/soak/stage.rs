@@ -1,6 +1,7 @@
 //! What senders, followers and whoever directs them share: the topics that there are, and how far each was sent to.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::thread;
@@ -89,7 +90,31 @@ pub(super) struct Counts {
     pub(super) shared: AtomicU64,
     pub(super) lives: AtomicU64,
     /// What the group was told to have committed, of topics that there are.
-    pub(super) committed: Mutex<BTreeMap<TopicPartition, u64>>,
+    pub(super) committed: Committed,
+}
+
+/// The next offset of each partition; only their number is printed.
+#[derive(Default)]
+pub(super) struct Committed(Mutex<BTreeMap<TopicPartition, u64>>);
+
+impl Committed {
+    pub(super) fn of(&self, partition: &TopicPartition) -> Option<u64> {
+        self.0.lock().unwrap().get(partition).copied()
+    }
+
+    pub(super) fn extend(&self, offsets: impl IntoIterator<Item = (TopicPartition, u64)>) {
+        self.0.lock().unwrap().extend(offsets);
+    }
+
+    pub(super) fn forget(&self, topic: &str) {
+        self.0.lock().unwrap().retain(|partition, _| partition.topic() != topic);
+    }
+}
+
+impl fmt::Debug for Committed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.lock().unwrap().len())
+    }
 }
 
 impl Stage {
