@@ -159,7 +159,7 @@ impl LogDir {
             log_starts: read(LOG_STARTS)?,
             is_stale: false,
         };
-        // Their name is synced with that of the first partition, before anything can be in a slot that counts.
+        // Their name is synced before the catalog tells of anything in this directory: see `LogDirs::open`.
         let slots = DurableSlots::open(&*storage, path)?;
         Ok(LogDir {
             path: path.to_path_buf(),
@@ -189,6 +189,11 @@ impl LogDir {
 
     pub(crate) fn id(&self) -> Uuid {
         self.meta.directory
+    }
+
+    /// Makes the names of its files survive a power cut: it is not new from then on.
+    pub(super) fn sync_entries(&self) -> Result<()> {
+        self.storage().sync_dir(&self.path).map_err(Error::io("sync", &self.path))
     }
 
     /// The cluster that all directories of a broker belong to.

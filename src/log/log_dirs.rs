@@ -42,7 +42,16 @@ impl LogDirs {
         let mut dirs = LogDirs { online: Vec::new(), offline: Vec::new() };
         for path in paths {
             let cluster = dirs.online.first().and_then(|first| first.cluster());
-            match LogDir::open(path, cluster, parts.clone()) {
+            let opened = LogDir::open(path, cluster, parts.clone()).and_then(|dir| {
+                // The catalog will name it by its id, which must not be drawn again from then on. The first one's own names are
+                // synced with the catalog's.
+                if dir.is_new() && !dirs.online.is_empty() {
+                    dir.sync_entries().map(|()| dir)
+                } else {
+                    Ok(dir)
+                }
+            });
+            match opened {
                 Ok(dir) => {
                     dirs.check_is_other(path, dir.id())?;
                     check_cluster(path, dir.cluster(), cluster)?;

@@ -2,7 +2,8 @@
 //!
 //! Java properties, as Kafka writes them: `version=1`, `cluster.id`, `node.id`, `directory.id`. Kafka's older form
 //! (`version=0`, `broker.id`) is read too, and replaced by the newer one when it lacks a directory id. Properties that
-//! are not known here are kept.
+//! are not known here are kept. What is written here begins with a comment that holds a checksum of the rest: partitions are
+//! found by an id in it, so one bit that has flipped there would lose them all. A file without one, as Kafka's, is believed.
 
 use std::path::Path;
 
@@ -15,6 +16,8 @@ pub(super) const FILE_NAME: &str = "meta.properties";
 /// The newest version that is understood.
 const VERSION: i64 = 1;
 const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Begins the comment with the CRC-32 of all that follows it, in hexadecimal.
+const CHECKSUM: &str = "# crc32=";
 /// What is wrong where a directory has been used and has no file: another id would be another directory's.
 const MISSING: &str = "it is missing, and the directory has been used: put a copy of it back, partitions are found by the id in it";
 
@@ -81,7 +84,8 @@ pub(crate) fn open(
     let renewed = [("version", VERSION.to_string()), ("node.id", node), ("directory.id", id.to_string())];
     properties.extend(renewed.map(|(name, value)| (name.to_owned(), value)));
     let lines: String = properties.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
-    small_file::replace(storage, &path, lines.as_bytes())?;
+    let checked = format!("{CHECKSUM}{:08x}\n{lines}", crc32fast::hash(lines.as_bytes()));
+    small_file::replace(storage, &path, checked.as_bytes())?;
     Ok(Meta { directory: id, cluster })
 }
 
@@ -101,6 +105,7 @@ pub(crate) fn read_id(storage: &dyn Storage, dir: &Path) -> Option<Uuid> {
 
 fn parse(bytes: &[u8]) -> std::result::Result<Vec<(String, String)>, String> {
     let text = str::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())?;
+    check(text)?;
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with(['#', '!']));
     lines
         .map(|line| {
@@ -108,6 +113,20 @@ fn parse(bytes: &[u8]) -> std::result::Result<Vec<(String, String)>, String> {
             Ok((name.trim().to_owned(), value.trim().to_owned()))
         })
         .collect()
+}
+
+/// Refuses a file whose rest is not what its first line was computed from.
+fn check(text: &str) -> std::result::Result<(), String> {
+    let Some(rest) = text.strip_prefix(CHECKSUM) else { return Ok(()) };
+    let (expected, lines) = rest.split_once('\n').unwrap_or((rest, ""));
+    let found = format!("{:08x}", crc32fast::hash(lines.as_bytes()));
+    if expected.trim_end() == found {
+        return Ok(());
+    }
+    Err(format!(
+        "it has changed since it was written: its checksum is {found}, and its first line says {expected:?}; \
+         put a copy of it back, or remove that line if it was changed on purpose"
+    ))
 }
 
 #[cfg(test)]
@@ -161,6 +180,33 @@ mod tests {
         assert!(opened.is_ok());
         let bytes = small_file::read(&storage, Path::new("d/meta.properties"), 1000).unwrap().unwrap();
         assert!(String::from_utf8(bytes).unwrap().contains("node.id=3\n"));
+    }
+
+    #[test]
+    fn whatever_bit_flips_the_ids_stay_or_the_file_is_refused() {
+        let (storage, id) = open_with(None);
+        let path = Path::new("d").join(FILE_NAME);
+        let whole = small_file::read(&storage, &path, 1000).unwrap().unwrap();
+        let meta = |bytes: &[u8]| {
+            small_file::replace(&storage, &path, bytes).unwrap();
+            read(&storage, Path::new("d"))
+        };
+        let known = meta(&whole).unwrap();
+        assert_eq!(known.directory, id.unwrap());
+        for bit in 0..whole.len() * 8 {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            match meta(&flipped) {
+                // In the first line itself.
+                Ok(meta) => assert_eq!((meta, bit / 8 < CHECKSUM.len()), (known.clone(), true), "{bit}"),
+                Err(error) => assert!(matches!(error, Error::InvalidFile { .. }), "{error}"),
+            }
+        }
+        // Changed on purpose.
+        let text = String::from_utf8(whole).unwrap().replace("node.id=0", "node.id=1");
+        assert!(meta(text.as_bytes()).unwrap_err().to_string().contains("remove that line"));
+        let (_, lines) = text.split_once('\n').unwrap();
+        assert_eq!(meta(lines.as_bytes()).unwrap(), known);
     }
 
     #[test]

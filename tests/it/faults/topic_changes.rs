@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use streamlog::testing::{Calls, Crash, Fault, TestDisk};
+use streamlog::testing::{Calls, Crash, EveryCrash, Fault, TestDisk};
 use streamlog::{
     Broker, BrokerConfig, Error, ManualClock, NewTopic, Partition, Record, Result, Storage, Timestamp,
 };
@@ -462,4 +462,42 @@ fn what_failed_to_be_created_is_not_created_by_a_power_cut() {
     let (broker, _clock) = open(&disk.after(Crash::PowerCut)).unwrap();
     assert_eq!(broker.admin().list_topics().unwrap(), ["u"]);
     assert_eq!(broker.topic("u").unwrap().partition_count(), 1);
+}
+
+#[test]
+fn a_directory_that_a_topic_is_in_gets_no_other_id_whatever_a_crash_left_of_it() {
+    let path = Path::new(DIRS[1]).join("meta.properties");
+    let mut refused = 0;
+    let points = EveryCrash::new().run(
+        |disk, (): &mut ()| {
+            let (broker, _clock) = open(disk)?;
+            broker.admin().create_topic(NewTopic::new("t").partitions(2))?;
+            let _ = disk.restart(Crash::Kill);
+            Ok(())
+        },
+        |disk, (), _| {
+            let Some(meta) = disk.files().remove(&path) else { return Ok(()) };
+            let text = String::from_utf8(meta)?;
+            let lines = text.lines().filter(|line| !line.starts_with("directory.id"));
+            let without_id: String = lines.map(|line| format!("{line}\n")).collect();
+            for lost in [None, Some(without_id)] {
+                let disk = disk.after(Crash::Kill);
+                match lost {
+                    None => disk.take(&path)?,
+                    Some(left) => disk.put(&path, left)?,
+                }
+                match open(&disk) {
+                    // Nothing named it, so it was as good as new.
+                    Ok((broker, _clock)) => {
+                        let report = broker.recovery_report();
+                        assert!(report.partitions.iter().all(|one| one.offline.is_none()), "{report}");
+                    }
+                    Err(Error::InvalidFile { path: told, .. }) if told == path => refused += 1,
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+            Ok(())
+        },
+    );
+    assert!(points.unwrap() > 50 && refused > 50, "{refused}");
 }
