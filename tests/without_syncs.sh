@@ -20,6 +20,7 @@ tests=(
     faults::power_cut::a_first_start
     faults::topic_changes::a_topic_is_as_before
     faults::topic_changes::a_crash_while
+    faults::topic_changes::a_directory_that
     faults::torn_tail
     faults::topic_settings
     recovery_modes
