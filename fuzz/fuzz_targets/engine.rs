@@ -1,4 +1,4 @@
-//! The fuzzer's entry to `targets/engine.rs`.
+//! The fuzzer's entry to `targets/engine/`.
 
 #![no_main]
 
