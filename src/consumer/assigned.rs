@@ -184,8 +184,10 @@ impl Assigned {
         let committed = reading.offsets.map(|offsets| offsets.committed(&self.name)).transpose()?.flatten();
         let (begin, epoch) = match committed {
             Some(committed) => {
-                self.committed = Some(committed.offset);
-                begin_at(&committed, log, reading)?
+                let begin = begin_at(&committed, log, reading)?;
+                // Behind a cut, the same offset is that of another record, and has to be committed once it is reached.
+                self.committed = begin.0.filter(|&begin| begin == committed.offset);
+                begin
             }
             None => (reading.reset(log)?, None),
         };

@@ -8,9 +8,10 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 use std::time::Duration;
 
+use streamlog::testing::{Crash, TestDisk};
 use streamlog::{
-    Access, Broker, Clock, Entry, Error, ManualClock, MemoryStorage, NewTopic, Offset, Record, RecoveryMode,
-    Slice, Storage, StorageFile, StorageLock, Timestamp, TopicConfig,
+    Access, AutoOffsetReset, Broker, Clock, Entry, Error, ManualClock, MemoryStorage, NewTopic, Offset,
+    Record, RecoveryMode, Slice, Storage, StorageFile, StorageLock, Timestamp, TopicConfig,
 };
 
 use crate::kit::{Place, START, values};
@@ -424,4 +425,48 @@ fn what_a_clean_close_vouched_for_is_not_cut_later() {
         assert!(report.partitions.iter().all(|found| found.cut.is_none()), "{report}");
         assert_eq!(std::fs::read(&path).unwrap(), log);
     }
+}
+
+/// Who commits by itself took it that an offset behind a cut was committed, because another record had been there when it was:
+/// the next consumer began at the cut once more.
+#[test]
+fn an_offset_is_committed_again_where_the_log_was_cut_below_it() {
+    let open = |disk: &TestDisk| {
+        let clock = ManualClock::new(Timestamp::from_millis(START));
+        let builder = Broker::builder().log_dir("data").storage(disk.clone()).clock(clock.clone());
+        (builder.open().unwrap(), clock)
+    };
+    let append = |broker: &Broker| {
+        let records = ["a", "b", "c"].map(|value| Record::new().value(value));
+        broker.topic("t").unwrap().partition(0).unwrap().append(&records).unwrap();
+    };
+    let member = |broker: &Broker| {
+        let builder = broker.consumer().group("g").auto_commit(Some(Duration::from_secs(1)));
+        let mut consumer = builder.auto_offset_reset(AutoOffsetReset::Earliest).build().unwrap();
+        consumer.subscribe(["t"]).unwrap();
+        consumer
+    };
+    let disk = TestDisk::new();
+    let (broker, _) = open(&disk);
+    broker.admin().create_topic(NewTopic::new("t")).unwrap();
+    append(&broker);
+    let mut consumer = member(&broker);
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 3);
+    // The offset is on the device; the records themselves were never synced.
+    consumer.commit().unwrap();
+    let disk = disk.after(Crash::PowerCut);
+    drop((consumer, broker));
+
+    let (broker, clock) = open(&disk);
+    append(&broker);
+    let mut consumer = member(&broker);
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 3, "others");
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 0);
+    drop(consumer);
+    broker.close().unwrap();
+    drop(broker);
+
+    let (broker, _) = open(&disk);
+    assert_eq!(member(&broker).poll(Duration::ZERO).unwrap().len(), 0, "it was committed");
 }
