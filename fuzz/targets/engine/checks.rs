@@ -40,6 +40,7 @@ impl Run {
 
     pub(super) fn check_all(&mut self) {
         self.disk.heal();
+        self.check_begins();
         let names: Vec<&str> = self.topics.keys().copied().collect();
         assert_eq!(self.broker().admin().list_topics().unwrap(), names);
         for (name, topic) in &self.topics {

@@ -6,6 +6,7 @@ use streamlog::{Broker, Error};
 use super::super::input::Input;
 use super::super::rows::Row;
 use super::checks::{check_part, read_all};
+use super::groups::{Group, Place};
 use super::program::Run;
 use super::topics::{NAMES, Topic};
 use super::writes::Model;
@@ -30,6 +31,10 @@ impl Run {
         let fault = match shape / 8 % 4 {
             // Nothing heals a power cut.
             _ if shape % 8 == 7 => fault.at_step(steps),
+            from if shape >= 224 => {
+                let fault = fault.of("__consumer_offsets-0/");
+                if from == 0 { fault.at_step(steps) } else { fault }
+            }
             0 => fault.at_step(steps),
             1 => fault.from_step(steps),
             2 => fault.of("a-0/"),
@@ -44,8 +49,13 @@ impl Run {
         let broker = self.broker.take().unwrap();
         let closed = broker.close();
         drop(broker);
+        // They find that it is closed.
+        self.members.clear();
         if self.disk.is_down() {
             return self.crash(input);
+        }
+        if closed.is_ok() {
+            self.groups.iter_mut().for_each(Group::note_closed);
         }
         match closed {
             Ok(()) => self.topics.values_mut().flat_map(|topic| &mut topic.partitions).for_each(|model| {
@@ -75,7 +85,7 @@ impl Run {
                 || report.was_clean && report.partitions.iter().all(|found| found.scanned_bytes == 0),
             "{report}"
         );
-        self.begin(broker, true);
+        self.begin(broker, true, input);
     }
 
     /// Ends the process, or the power, and opens the next broker on what is left.
@@ -83,7 +93,7 @@ impl Run {
         let crash = crash_of(input, self.disk.is_down());
         self.lose(crash);
         let broker = self.open().unwrap();
-        self.begin(broker, crash.keeps_page_cache());
+        self.begin(broker, crash.keeps_page_cache(), input);
     }
 
     /// As [`crash`](Self::crash); and the power goes again in the middle of the recovery, a few times.
@@ -103,18 +113,19 @@ impl Run {
             self.disk = left;
         }
         let broker = self.open().unwrap();
-        self.begin(broker, keeps_page_cache);
+        self.begin(broker, keeps_page_cache, input);
     }
 
     pub(super) fn lose(&mut self, crash: Crash) {
         let left = self.disk.after(crash);
         // What the old one does to its disk when it is dropped is not seen any more.
+        self.members.clear();
         drop(self.broker.take());
         self.disk = left;
     }
 
     /// Takes over what the next broker found, which must be what it had to find.
-    pub(super) fn begin(&mut self, broker: Broker, keeps_page_cache: bool) {
+    pub(super) fn begin(&mut self, broker: Broker, keeps_page_cache: bool, input: &mut Input<'_>) {
         let report = broker.recovery_report();
         assert!(report.partitions.iter().all(|found| found.offline.is_none()), "{report}");
         self.broker = Some(broker);
@@ -164,6 +175,18 @@ impl Run {
             let failed = model.failed.iter().filter(|(end, _)| *end == kept);
             check_part(&found[kept..], &failed.map(|(_, row)| row.clone()).collect::<Vec<Row>>());
             *model = Model { durable: found.len(), rows: found, failed: Vec::new() };
+        }
+        let topics = &self.topics;
+        let end = |(name, number): Place| {
+            topics.get(name)?.partitions.get(number as usize).map(|model| model.rows.len() as u64)
+        };
+        self.groups.iter_mut().for_each(|group| group.note_crash(keeps_page_cache, end));
+        // So that somebody else is the first who asks for the groups.
+        let looks_later = self.groups.iter().any(|group| group.is_used) && input.flag();
+        for at in 0..self.groups.len() {
+            if self.groups[at].is_used && !looks_later {
+                self.look(at);
+            }
         }
     }
 }

@@ -9,12 +9,21 @@ use streamlog::{Broker, BrokerConfig, ManualClock, Partition, Result, Timestamp,
 use super::super::files::{DATA, START};
 use super::super::input::Input;
 use super::super::memory;
+use super::groups::{GROUPS, Group};
+use super::members::Member;
 use super::topics::Topic;
 use super::writes::Model;
 
 /// What one program may take: brokers, and a disk that remembers each change since the last sync.
 const MEMORY_BYTES: usize = 256 << 20;
 const STEPS_MAX: usize = 80;
+/// A member that polls in shorter intervals stays one.
+const SESSION_MILLIS: u64 = 45_000;
+/// Longer than a program takes, so that no group forgets anything by itself.
+const RETENTION: Duration = Duration::from_secs(1000 * 24 * 60 * 60);
+/// From here on a byte stands for a step with groups; those below, which were there first, keep the meaning that the kept
+/// inputs found in them.
+const GROUP_STEPS: u8 = 224;
 
 /// Runs one program.
 pub fn run(data: &[u8]) {
@@ -43,6 +52,9 @@ pub(super) struct Run {
     pub(super) is_troubled: bool,
     /// Numbers the records, so that no two are alike.
     pub(super) next_number: u32,
+    pub(super) groups: [Group; GROUPS.len()],
+    /// Of any group, in the order in which they came.
+    pub(super) members: Vec<Member>,
 }
 
 impl Run {
@@ -65,6 +77,8 @@ impl Run {
             config,
             is_troubled: false,
             next_number: 0,
+            groups: Default::default(),
+            members: Vec::new(),
         };
         run.broker = Some(run.open().unwrap());
         run
@@ -72,7 +86,7 @@ impl Run {
 
     pub(super) fn open(&self) -> Result<Broker> {
         let builder = Broker::builder().log_dir(DATA).storage(self.disk.clone()).clock(self.clock.clone());
-        builder.config(BrokerConfig::default().seed(7)).open()
+        builder.config(BrokerConfig::default().seed(7).offsets_retention(RETENTION)).open()
     }
 
     pub(super) fn broker(&self) -> &Broker {
@@ -80,7 +94,21 @@ impl Run {
     }
 
     pub(super) fn step(&mut self, input: &mut Input<'_>) {
-        match input.below(32) {
+        let byte = input.byte();
+        if byte >= GROUP_STEPS {
+            self.group_step(byte - GROUP_STEPS, input);
+        } else {
+            self.record_step(byte % 32, input);
+        }
+        if self.disk.is_down() {
+            self.crash(input);
+        }
+        self.check_offsets();
+        self.look_at_groups();
+    }
+
+    fn record_step(&mut self, step: u8, input: &mut Input<'_>) {
+        match step {
             0..5 => self.append(input),
             5 => self.append_batch(input),
             6..9 => self.send(input),
@@ -101,10 +129,22 @@ impl Run {
             30 => self.crash_in_recovery(input),
             _ => self.check_all(),
         }
-        if self.disk.is_down() {
-            self.crash(input);
+    }
+
+    fn group_step(&mut self, step: u8, input: &mut Input<'_>) {
+        match step {
+            0..4 => self.join(input),
+            4..12 => self.poll_some(input),
+            12..17 => self.commit(input),
+            17 | 18 => self.poll_in_time(input),
+            19..22 => self.leave(input),
+            22..25 => self.come_to_rest(input),
+            25 | 26 => self.commit_from_outside(input),
+            27 | 28 => self.reset(input),
+            29 => self.delete_offsets(input),
+            30 => self.delete_group(input),
+            _ => self.check_begins(),
         }
-        self.check_offsets();
     }
 
     /// Everything once more; then closed in order, opened, and everything again.
@@ -144,5 +184,9 @@ impl Run {
     pub(super) fn wait(&mut self, input: &mut Input<'_>) {
         let millis = [1, 100, 500, 70_000, 24 * 60 * 60 * 1000][input.below(5)];
         self.clock.advance(Duration::from_millis(millis));
+        if millis >= SESSION_MILLIS {
+            // Who did not poll for so long may be a member no more.
+            self.unsettle();
+        }
     }
 }

@@ -88,18 +88,7 @@ impl Run {
             match consumer.poll(Duration::ZERO) {
                 Ok(records) => {
                     assert!(!records.is_empty(), "there is more");
-                    rows.extend(records.iter().map(|record| {
-                        Row {
-                            offset: record.offset().into(),
-                            timestamp: record.timestamp().as_millis(),
-                            key: record.key().map(<[u8]>::to_vec),
-                            value: record.value().map(<[u8]>::to_vec),
-                            headers: record
-                                .headers()
-                                .map(|h| (h.name().to_owned(), h.value().map(<[u8]>::to_vec)))
-                                .collect(),
-                        }
-                    }));
+                    rows.extend(records.iter().map(row_of));
                 }
                 Err(Error::Fetch { source, .. }) => return self.excuse(&source),
                 Err(error) => return self.excuse(&error),
@@ -107,5 +96,17 @@ impl Run {
         }
         assert_eq!(consumer.position(&place).unwrap(), end as u64);
         assert_eq!(rows, self.model(name, at).rows[from..end]);
+    }
+}
+
+/// A record as a consumer gives it.
+pub(super) fn row_of(record: streamlog::ConsumerRecord<'_>) -> Row {
+    let headers = record.headers();
+    Row {
+        offset: record.offset().into(),
+        timestamp: record.timestamp().as_millis(),
+        key: record.key().map(<[u8]>::to_vec),
+        value: record.value().map(<[u8]>::to_vec),
+        headers: headers.map(|h| (h.name().to_owned(), h.value().map(<[u8]>::to_vec))).collect(),
     }
 }

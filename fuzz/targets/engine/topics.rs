@@ -23,9 +23,13 @@ impl Run {
         let partitions = 1 + u32::from(input.byte()) % PARTITIONS_MAX;
         let topic = NewTopic::new(name).partitions(partitions).config(self.config.clone());
         let is_there = self.topics.contains_key(name);
+        self.look_at_groups();
+        self.unsettle();
         match self.broker().admin().create_topic(topic) {
             Ok(_) => {
                 assert!(!is_there);
+                // Nothing that was committed of one that had its name.
+                self.drop_offsets(name, true);
                 let partitions = vec![Model::default(); partitions as usize];
                 self.topics.insert(name, Topic { partitions, ..Topic::default() });
                 self.may_appear.remove(name);
@@ -34,6 +38,7 @@ impl Run {
             Err(error) => {
                 self.excuse(&error);
                 if !is_there {
+                    self.drop_offsets(name, false);
                     assert!(self.broker().topic(name).is_err(), "what failed is there");
                     self.may_appear.entry(name).or_default().push(partitions);
                 }
@@ -43,6 +48,7 @@ impl Run {
 
     pub(super) fn extend(&mut self, input: &mut Input<'_>) {
         let name = NAMES[input.below(NAMES.len())];
+        self.unsettle();
         let Some(topic) = self.topics.get(name) else { return };
         let (count, total) = (topic.partitions.len(), 1 + u32::from(input.byte()) % PARTITIONS_MAX);
         match self.broker().admin().create_partitions(name, total) {
@@ -78,15 +84,21 @@ impl Run {
     pub(super) fn delete(&mut self, input: &mut Input<'_>) {
         let name = NAMES[input.below(NAMES.len())];
         let is_there = self.topics.contains_key(name);
+        self.look_at_groups();
+        self.unsettle();
         match self.broker().admin().delete_topic(name) {
             Ok(()) => {
                 assert!(is_there);
                 self.topics.remove(name);
+                self.members.iter_mut().for_each(|member| member.forget(name));
+                self.drop_offsets(name, true);
             }
             Err(Error::UnknownTopic { .. }) => assert!(!is_there),
             Err(error) => {
                 self.excuse(&error);
+                self.drop_offsets(name, false);
                 if self.broker().topic(name).is_err() {
+                    self.members.iter_mut().for_each(|member| member.forget(name));
                     // It is gone; a restart may still find it, where the power goes before that is known for good.
                     if let Some(topic) = self.topics.remove(name) {
                         let partitions = u32::try_from(topic.partitions.len()).unwrap();
