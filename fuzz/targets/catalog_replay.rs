@@ -275,8 +275,15 @@ fn check(storage: &MemoryStorage, before: &Files) {
     for (name, _, _) in &topics {
         use_topic(&broker, name);
     }
-    broker.admin().create_topic(NewTopic::new("made-now")).unwrap();
-    use_topic(&broker, "made-now");
+    let is_made = match broker.admin().create_topic(NewTopic::new("made-now")) {
+        Ok(_) => true,
+        // What groups have committed of an earlier one of that name cannot be read.
+        Err(Error::PartitionOffline { topic, .. }) if topic == "__consumer_offsets" => false,
+        Err(error) => panic!("{error:?}"),
+    };
+    if is_made {
+        use_topic(&broker, "made-now");
+    }
     let deleted = topics.first().map(|(name, _, _)| name.clone());
     if let Some(name) = &deleted {
         broker.admin().delete_topic(name).unwrap();
@@ -286,7 +293,9 @@ fn check(storage: &MemoryStorage, before: &Files) {
     drop(broker);
     let broker = reopened(storage, &topics);
     assert!(deleted.is_none_or(|name| broker.topic(&name).is_err()));
-    use_topic(&broker, "made-now");
+    if is_made {
+        use_topic(&broker, "made-now");
+    }
 }
 
 #[track_caller]

@@ -82,7 +82,14 @@ impl Coordinator {
         })
     }
 
-    /// Deletes the offsets of a topic that was deleted, in all groups. It is durable when this returns, so that a power cut does
+    /// Makes sure that nothing is committed of a topic that is about to be created: what the deletion of one of its name left.
+    /// Refused where some groups cannot be read, as theirs would come back with the next open.
+    pub(crate) fn topic_creating(&self, topic: &str) -> Result<()> {
+        self.check_online()?;
+        self.topic_deleted(topic)
+    }
+
+    /// Deletes the offsets of a topic that was deleted, in all groups that can be read. It is durable when this returns, so that a power cut does
     /// not bring them back for another topic of that name. Where it fails, the others go on, and the first failure is told.
     pub(crate) fn topic_deleted(&self, topic: &str) -> Result<()> {
         self.check_open()?;

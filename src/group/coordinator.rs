@@ -259,6 +259,11 @@ impl Coordinator {
         }
     }
 
+    /// Refuses where the log of some groups is offline.
+    pub(super) fn check_online(&self) -> Result<()> {
+        (0..self.logs.len()).try_for_each(|number| self.log(number).map(drop))
+    }
+
     pub(super) fn now(&self) -> Now {
         Now { monotonic: self.clock.monotonic(), wall: self.clock.wall() }
     }

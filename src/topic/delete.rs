@@ -15,7 +15,7 @@ use crate::uuid::Uuid;
 impl Catalog {
     /// Deletes a topic, durably, and then does `after`: until this returns, nobody makes another of its name. What is left of the
     /// topic is removed in the background.
-    pub(crate) fn delete_topic(&self, name: &str, after: impl FnOnce() -> Result<()>) -> Result<()> {
+    pub(crate) fn delete_topic(&self, name: &str, after: impl FnOnce()) -> Result<()> {
         let change = self.change(name)?;
         let entry = self.topic(name)?;
         let record = TopicRecord { is_deleting: true, ..entry.record() };
@@ -31,7 +31,8 @@ impl Catalog {
             ::log::warn!("topic {name} is deleted, but its directories are still there: {}", Chain(&error));
             self.leftovers.lock().insert(name.to_owned(), record);
         }
-        after()
+        after();
+        Ok(())
     }
 
     /// Does what is left to do of the deletion of an earlier topic, whose name is wanted again.

@@ -137,9 +137,12 @@ impl Group {
         };
         if !self.may_be.is_empty() {
             let dropped: Vec<Offsets> = self.may_be.iter().map(without).collect();
-            // Whose log could not be read when it was first asked for forgets nothing until the next open.
-            self.may_be.extend(dropped);
-            self.is_dropping = true;
+            if is_done {
+                self.may_be = dropped;
+            } else {
+                self.may_be.extend(dropped);
+                self.is_dropping = true;
+            }
         } else if is_done {
             let without = without(self.now());
             if without != *self.now() {

@@ -91,22 +91,15 @@ impl Run {
                 assert!(is_there);
                 self.topics.remove(name);
                 self.members.iter_mut().for_each(|member| member.forget(name));
-                self.drop_offsets(name, true);
+                // Where they cannot be written, they are there until another topic has the name.
+                self.drop_offsets(name, !self.is_troubled);
             }
             Err(Error::UnknownTopic { .. }) => assert!(!is_there),
             Err(error) => {
                 self.excuse(&error);
-                self.drop_offsets(name, false);
-                if self.broker().topic(name).is_err() {
-                    self.members.iter_mut().for_each(|member| member.forget(name));
-                    // It is gone; a restart may still find it, where the power goes before that is known for good.
-                    if let Some(topic) = self.topics.remove(name) {
-                        let partitions = u32::try_from(topic.partitions.len()).unwrap();
-                        self.may_appear.entry(name).or_default().push(partitions);
-                    }
-                } else {
-                    self.topics.get_mut(name).unwrap().may_be_gone = true;
-                }
+                // As before, but the next open may find it done.
+                self.topics.get_mut(name).unwrap().may_be_gone = true;
+                assert!(self.broker().topic(name).is_ok(), "what failed is done");
             }
         }
     }

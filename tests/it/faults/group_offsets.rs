@@ -452,6 +452,34 @@ fn offsets_of_a_deleted_topic_do_not_come_back_for_another_of_its_name() {
 }
 
 #[test]
+fn no_topic_is_created_while_what_was_committed_of_an_earlier_one_cannot_be_read() {
+    let disk = TestDisk::new();
+    let broker = begin(&disk);
+    builder_of(&broker, GROUPS[0]).commit_offsets([(partition("t", 0), Offset::from(5))]).unwrap();
+    broker.close().unwrap();
+    drop(broker);
+    let whole = disk.files().remove(&offsets_log(0)).unwrap();
+    let mut damaged = whole.clone();
+    damaged[batches(&whole)[0] + 70] ^= 1;
+    disk.put(offsets_log(0), &damaged).unwrap();
+
+    let broker = open(&disk);
+    broker.admin().delete_topic("t").unwrap();
+    for name in ["t", "new"] {
+        let error = broker.admin().create_topic(NewTopic::new(name)).unwrap_err();
+        assert!(matches!(&error, Error::PartitionOffline { topic, .. } if topic == OFFSETS), "{error:?}");
+    }
+    broker.close().unwrap();
+    drop(broker);
+    disk.put(offsets_log(0), &whole).unwrap();
+    let broker = open(&disk);
+    broker.admin().create_topic(NewTopic::new("t").partitions(2)).unwrap();
+    assert_eq!(committed_of(&broker, GROUPS[0]).unwrap(), Offsets::new());
+    drop(broker);
+    assert_eq!(committed_of(&open(&disk.after(Crash::PowerCut)), GROUPS[0]).unwrap(), Offsets::new());
+}
+
+#[test]
 fn a_group_that_committed_what_a_power_cut_took_reads_what_comes_in_its_place() {
     let disk = TestDisk::new();
     let broker = begin(&disk);
