@@ -137,7 +137,10 @@ fn check_refusal(error: &Error) {
     assert!(
         matches!(
             error,
-            Error::InvalidConfig { .. } | Error::UnknownSetting { .. } | Error::CodecDisabled { .. }
+            Error::InvalidConfig { .. }
+                | Error::UnknownSetting { .. }
+                | Error::InvalidGroupId { .. }
+                | Error::CodecDisabled { .. }
         ),
         "{error:?}"
     );

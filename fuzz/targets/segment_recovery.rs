@@ -498,7 +498,7 @@ fn check_kept(before: &Files, after: &Files) {
     }
 }
 
-/// What is no batch of a segment is where it was, or in some file in quarantine, whole.
+/// What is no batch of a segment is where it was, or in some file in quarantine, whole; or in a batch that overlaps with it.
 fn check_somewhere(before: &Files, after: &Files) {
     let kept: Vec<&Vec<u8>> = after
         .iter()
@@ -518,7 +518,8 @@ fn check_somewhere(before: &Files, after: &Files) {
             if good.is_some() || at == bytes.len() {
                 let lost = without_zeros(&bytes[bad..at]);
                 let is_there = after.get(path).and_then(|now| now.get(bad..bad + lost.len())) == Some(lost);
-                let is_kept = || kept.iter().any(|kept| kept.windows(lost.len()).any(|part| part == lost));
+                let mut left = kept.iter().map(|kept| kept.as_slice()).chain(served.iter().copied());
+                let mut is_kept = || left.any(|left| left.windows(lost.len()).any(|part| part == lost));
                 let is_kept = lost.is_empty() || is_there || is_kept();
                 assert!(is_kept, "bytes {bad}..{at} of {} are nowhere", path.display());
                 bad = at + good.map_or(0, |head| head.total_bytes);
