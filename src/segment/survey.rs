@@ -56,12 +56,15 @@ impl<F: FnMut(Stretch) -> Result<()>> Surveyor for F {
 }
 
 impl LogSegment {
-    /// Goes over the whole file and tells `visit` of each stretch, in order. Gives where the last sound batch ends.
+    /// Goes over the whole file and tells `visit` of each stretch, in order, sound and damaged ones in turn. Gives where the last
+    /// sound batch ends.
     ///
     /// The segment's end must be that of its file.
     pub(crate) fn survey(&self, borders: Borders, visit: &mut dyn Surveyor) -> Result<SegmentEnd> {
         let file_end = self.end().position;
         let mut start = SegmentEnd { position: 0, offset: borders.begin };
+        let mut sound_end = start;
+        let mut damage: Option<Damage> = None;
         let mut budget = SearchBudget::of(file_end);
         loop {
             let mut scan = self.sound_scan(start, file_end);
@@ -73,6 +76,9 @@ impl LogSegment {
                         break (stop, Some(self.too_far(stop, found.batch.header())));
                     }
                     Ok(Some(found)) => {
+                        if let Some(damage) = damage.take() {
+                            visit.stretch(Stretch::Damaged(damage))?;
+                        }
                         batches += 1;
                         epoch = found.batch.leader_epoch();
                         visit.batch(&found)?;
@@ -83,18 +89,28 @@ impl LogSegment {
                 }
             };
             if batches > 0 {
+                sound_end = stop;
                 let (bytes, offsets) = (start.position..stop.position, start.offset..stop.offset);
                 visit.stretch(Stretch::Sound(Sound { bytes, offsets, batches, epoch }))?;
             }
-            let Some(reason) = reason else { return Ok(stop) };
+            let Some(reason) = reason else { break };
             // A damaged length may have made it read far ahead.
             budget.spend(scan.bytes_read().saturating_sub(stop.position - start.position));
             let next = self.resume(stop, borders, &mut budget)?;
             let bytes = stop.position..next.map_or(file_end, |next| next.position);
-            visit.stretch(Stretch::Damaged(Damage { bytes, from: stop.offset, reason }))?;
-            let Some(next) = next else { return Ok(stop) };
+            // What looked sound may reach behind the durable end, and then is part of the damage before it.
+            let whole = match damage {
+                Some(before) => Damage { bytes: before.bytes.start..bytes.end, ..before },
+                None => Damage { bytes, from: stop.offset, reason },
+            };
+            damage = Some(whole);
+            let Some(next) = next else { break };
             start = next;
         }
+        if let Some(damage) = damage {
+            visit.stretch(Stretch::Damaged(damage))?;
+        }
+        Ok(sound_end)
     }
 
     /// A batch that reaches behind the durable end.
@@ -239,6 +255,22 @@ mod tests {
         assert_eq!(damaged.len(), 1, "{damaged:?}");
         assert_eq!((damaged[0].from, sound.len()), (offsets.start, 2));
         assert_eq!(sound[1].offsets, offsets.end..end.unwrap());
+    }
+
+    #[test]
+    fn damage_in_front_of_a_batch_that_is_not_believed_is_one_with_it() {
+        let mut made = made();
+        let wide = 5;
+        let (place, offsets) = made.batches[wide].clone();
+        // The last one that is read goes on behind the durable end, and the one before it is damaged.
+        let durable = offsets.start.next();
+        let before = made.batches[wide - 1].clone();
+        made.bytes.truncate(usize::try_from(place.end).unwrap());
+        made.bytes[usize::try_from(before.0.start).unwrap() + 70] ^= 1;
+        let (sound, damaged) = survey(&segment(&made.bytes), [None, Some(durable)]);
+        assert_eq!((sound.len(), sound[0].offsets.end), (1, before.1.start));
+        assert_eq!(damaged.len(), 1, "{damaged:?}");
+        assert_eq!((damaged[0].from, &damaged[0].bytes), (before.1.start, &(before.0.start..place.end)));
     }
 
     #[test]
