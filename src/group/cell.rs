@@ -53,7 +53,13 @@ impl GroupData {
                 self.offsets.apply(partition, committed);
             }
             Change::Group(Some(record)) => self.classic.restore(record, opened),
-            Change::Group(None) => self.classic.delete(),
+            Change::Group(None) => {
+                self.classic.delete();
+                if !self.offsets.is_empty() {
+                    // Whoever writes this forgets them first. Where that is lost, they count, and so the group is shown.
+                    self.classic.begin();
+                }
+            }
         }
     }
 

@@ -171,4 +171,22 @@ mod tests {
         assert_eq!(take(marker(1, 1)), [partition("a")]);
         assert_eq!(take(marker(2, 1)), [partition("a")], "nothing is left of the aborted one");
     }
+
+    #[test]
+    fn a_group_is_there_for_as_long_as_it_has_offsets() {
+        let mut data = GroupData::new("g");
+        let committed = CommittedOffset {
+            offset: Offset::from(1),
+            leader_epoch: None,
+            metadata: String::new(),
+            committed_at: Timestamp::from_millis(0),
+        };
+        let opened = Timestamp::from_millis(0);
+        data.apply(Change::Offset(partition("a"), Some(committed)), opened);
+        data.apply(Change::Group(None), opened);
+        assert!(data.classic.exists() && !data.is_nothing());
+        data.apply(Change::Offset(partition("a"), None), opened);
+        data.apply(Change::Group(None), opened);
+        assert!(!data.classic.exists() && data.is_nothing());
+    }
 }
