@@ -82,11 +82,13 @@ impl Coordinator {
         })
     }
 
-    /// Makes sure that nothing is committed of a topic that is about to be created: what the deletion of one of its name left.
-    /// Refused where some groups cannot be read, as theirs would come back with the next open.
+    /// Makes sure that nothing is committed of a topic that is about to be created: what the deletion of one of its name left,
+    /// and what an earlier attempt has forgotten and could not sync. Refused where some groups cannot be read, as theirs would come
+    /// back with the next open.
     pub(crate) fn topic_creating(&self, topic: &str) -> Result<()> {
         self.check_online()?;
-        self.topic_deleted(topic)
+        self.topic_deleted(topic)?;
+        self.sync_all()
     }
 
     /// Deletes the offsets of a topic that was deleted, in all groups that can be read. It is durable when this returns, so that a power cut does

@@ -264,6 +264,12 @@ impl Coordinator {
         (0..self.logs.len()).try_for_each(|number| self.log(number).map(drop))
     }
 
+    /// Waits until everything that has been appended is on the device.
+    pub(super) fn sync_all(&self) -> Result<()> {
+        let mut online = self.logs.iter().flatten();
+        online.try_for_each(|log| Committed { log: Arc::clone(log), end: log.end() }.wait())
+    }
+
     pub(super) fn now(&self) -> Now {
         Now { monotonic: self.clock.monotonic(), wall: self.clock.wall() }
     }

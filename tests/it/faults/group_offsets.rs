@@ -452,6 +452,22 @@ fn offsets_of_a_deleted_topic_do_not_come_back_for_another_of_its_name() {
 }
 
 #[test]
+fn what_a_deletion_could_not_forget_for_good_does_not_come_back_for_another_topic() {
+    let disk = TestDisk::new();
+    let broker = begin(&disk);
+    builder_of(&broker, GROUPS[0]).commit_offsets([(partition("t", 0), Offset::from(5))]).unwrap();
+    disk.inject(Fault::io().on(Calls::Syncs).of(OFFSETS));
+    broker.admin().delete_topic("t").unwrap();
+    disk.heal();
+    // It is forgotten, but a power cut could bring it back.
+    let error = broker.admin().create_topic(NewTopic::new("t").partitions(2)).unwrap_err();
+    assert!(matches!(&error, Error::Poisoned { topic, .. } if topic == OFFSETS), "{error:?}");
+    let broker = open(&disk.restart(Crash::PowerCut));
+    broker.admin().create_topic(NewTopic::new("t").partitions(2)).unwrap();
+    assert_eq!(committed_of(&broker, GROUPS[0]).unwrap(), Offsets::new());
+}
+
+#[test]
 fn no_topic_is_created_while_what_was_committed_of_an_earlier_one_cannot_be_read() {
     let disk = TestDisk::new();
     let broker = begin(&disk);
