@@ -191,7 +191,7 @@ impl LogDir {
         self.meta.directory
     }
 
-    /// Makes the names of its files survive a power cut: it is not new from then on.
+    /// Makes the names of its files survive a power cut: where its id is lost from then on, that is noticed.
     pub(super) fn sync_entries(&self) -> Result<()> {
         self.storage().sync_dir(&self.path).map_err(Error::io("sync", &self.path))
     }

@@ -43,9 +43,9 @@ impl LogDirs {
         for path in paths {
             let cluster = dirs.online.first().and_then(|first| first.cluster());
             let opened = LogDir::open(path, cluster, parts.clone()).and_then(|dir| {
-                // The catalog will name it by its id, which must not be drawn again from then on. The first one's own names are
-                // synced with the catalog's.
-                if dir.is_new() && !dirs.online.is_empty() {
+                // The catalog will name it by its id, which must not be drawn again from then on. An earlier process may have died
+                // before it did this. The first one's own names are synced with the catalog's.
+                if !dir.was_clean() && !dirs.online.is_empty() {
                     dir.sync_entries().map(|()| dir)
                 } else {
                     Ok(dir)

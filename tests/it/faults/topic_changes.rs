@@ -464,40 +464,66 @@ fn what_failed_to_be_created_is_not_created_by_a_power_cut() {
     assert_eq!(broker.topic("u").unwrap().partition_count(), 1);
 }
 
+/// Whether the open is refused where the second directory has lost its id, in each of two ways; where it is not, nothing is offline.
+fn refusals_without_the_id(disk: &TestDisk) -> usize {
+    let path = Path::new(DIRS[1]).join("meta.properties");
+    let Some(meta) = disk.files().remove(&path) else { return 0 };
+    let text = String::from_utf8(meta).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with("directory.id"));
+    let without_id: String = lines.map(|line| format!("{line}\n")).collect();
+    let is_refused = |left: &Option<String>| {
+        let disk = disk.after(Crash::Kill);
+        match left {
+            None => disk.take(&path).unwrap(),
+            Some(left) => disk.put(&path, left).unwrap(),
+        }
+        match open(&disk) {
+            // Nothing named it, so it was as good as new.
+            Ok((broker, _clock)) => {
+                let report = broker.recovery_report();
+                assert!(report.partitions.iter().all(|one| one.offline.is_none()), "{report}");
+                false
+            }
+            Err(Error::InvalidFile { path: told, .. }) if told == path => true,
+            Err(error) => panic!("{error:?}"),
+        }
+    };
+    [None, Some(without_id)].iter().filter(|left| is_refused(left)).count()
+}
+
+fn create_over_both(disk: &TestDisk) -> Result<()> {
+    let (broker, _clock) = open(disk)?;
+    broker.admin().create_topic(NewTopic::new("t").partitions(2))?;
+    let _ = disk.restart(Crash::Kill);
+    Ok(())
+}
+
 #[test]
 fn a_directory_that_a_topic_is_in_gets_no_other_id_whatever_a_crash_left_of_it() {
-    let path = Path::new(DIRS[1]).join("meta.properties");
     let mut refused = 0;
     let points = EveryCrash::new().run(
-        |disk, (): &mut ()| {
-            let (broker, _clock) = open(disk)?;
-            broker.admin().create_topic(NewTopic::new("t").partitions(2))?;
-            let _ = disk.restart(Crash::Kill);
-            Ok(())
-        },
+        |disk, (): &mut ()| Ok(create_over_both(disk)?),
         |disk, (), _| {
-            let Some(meta) = disk.files().remove(&path) else { return Ok(()) };
-            let text = String::from_utf8(meta)?;
-            let lines = text.lines().filter(|line| !line.starts_with("directory.id"));
-            let without_id: String = lines.map(|line| format!("{line}\n")).collect();
-            for lost in [None, Some(without_id)] {
-                let disk = disk.after(Crash::Kill);
-                match lost {
-                    None => disk.take(&path)?,
-                    Some(left) => disk.put(&path, left)?,
-                }
-                match open(&disk) {
-                    // Nothing named it, so it was as good as new.
-                    Ok((broker, _clock)) => {
-                        let report = broker.recovery_report();
-                        assert!(report.partitions.iter().all(|one| one.offline.is_none()), "{report}");
-                    }
-                    Err(Error::InvalidFile { path: told, .. }) if told == path => refused += 1,
-                    Err(error) => panic!("{error:?}"),
-                }
-            }
+            refused += refusals_without_the_id(disk);
             Ok(())
         },
     );
     assert!(points.unwrap() > 50 && refused > 50, "{refused}");
+}
+
+#[test]
+fn a_directory_whose_first_start_was_killed_gets_no_other_id_once_a_topic_is_in_it() {
+    let points = EveryCrash::new().crashes([Crash::Kill]).run(
+        |disk, (): &mut ()| {
+            let _opened = open(disk)?;
+            let _ = disk.restart(Crash::Kill);
+            Ok(())
+        },
+        |disk, (), _| {
+            create_over_both(disk)?;
+            assert_eq!(refusals_without_the_id(&disk.after(Crash::PowerCut)), 2);
+            Ok(())
+        },
+    );
+    assert!(points.unwrap() > 20);
 }
