@@ -95,7 +95,8 @@ impl Assigned {
     pub(super) fn new(name: TopicPartition, reading: Reading<'_>) -> Result<Assigned> {
         let log = match reading.log(&name) {
             Ok(log) => Some(WatchedLog::new(log, reading.watcher)),
-            Err(Error::PartitionOffline { .. }) => None,
+            // Not where its topic could not be created, because groups are offline.
+            Err(Error::PartitionOffline { topic, .. }) if topic == name.topic() => None,
             Err(error) => return Err(error),
         };
         let (name, fetched) = (Arc::new(name), Fetched::default());
@@ -228,6 +229,8 @@ impl Assigned {
         let (start, end) = (log.start(), log.end());
         log::warn!("{}: position {position} is outside {start}..{end}; reset to {begin}", self.name);
         (self.position, self.epoch) = (Some(begin), None);
+        // As behind a cut: once it is reached, the same offset is that of another record.
+        self.committed = None;
         Ok(true)
     }
 

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use streamlog::testing::{Crash, TestDisk};
 use streamlog::{
-    Access, AutoOffsetReset, Broker, Clock, Entry, Error, ManualClock, MemoryStorage, NewTopic, Offset,
-    Record, RecoveryMode, Slice, Storage, StorageFile, StorageLock, Timestamp, TopicConfig,
+    Access, AutoOffsetReset, Broker, Clock, Consumer, Entry, Error, ManualClock, MemoryStorage, NewTopic,
+    Offset, PartitionId, Record, RecoveryMode, Slice, Storage, StorageFile, StorageLock, Timestamp,
+    TopicConfig, TopicPartition,
 };
 
 use crate::kit::{Place, START, values};
@@ -427,29 +428,35 @@ fn what_a_clean_close_vouched_for_is_not_cut_later() {
     }
 }
 
+/// A broker on this disk, and its clock.
+fn open_on(disk: &TestDisk) -> (Broker, ManualClock) {
+    let clock = ManualClock::new(Timestamp::from_millis(START));
+    let builder = Broker::builder().log_dir("data").storage(disk.clone()).clock(clock.clone());
+    (builder.open().unwrap(), clock)
+}
+
+/// Three records to the topic `t`, not synced.
+fn append_three(broker: &Broker) {
+    let records = ["a", "b", "c"].map(|value| Record::new().value(value));
+    broker.topic("t").unwrap().partition(0).unwrap().append(&records).unwrap();
+}
+
+/// A member of the group `g`, which commits by itself each second.
+fn member(broker: &Broker) -> Consumer {
+    let builder = broker.consumer().group("g").auto_commit(Some(Duration::from_secs(1)));
+    let mut consumer = builder.auto_offset_reset(AutoOffsetReset::Earliest).build().unwrap();
+    consumer.subscribe(["t"]).unwrap();
+    consumer
+}
+
 /// Who commits by itself took it that an offset behind a cut was committed, because another record had been there when it was:
 /// the next consumer began at the cut once more.
 #[test]
 fn an_offset_is_committed_again_where_the_log_was_cut_below_it() {
-    let open = |disk: &TestDisk| {
-        let clock = ManualClock::new(Timestamp::from_millis(START));
-        let builder = Broker::builder().log_dir("data").storage(disk.clone()).clock(clock.clone());
-        (builder.open().unwrap(), clock)
-    };
-    let append = |broker: &Broker| {
-        let records = ["a", "b", "c"].map(|value| Record::new().value(value));
-        broker.topic("t").unwrap().partition(0).unwrap().append(&records).unwrap();
-    };
-    let member = |broker: &Broker| {
-        let builder = broker.consumer().group("g").auto_commit(Some(Duration::from_secs(1)));
-        let mut consumer = builder.auto_offset_reset(AutoOffsetReset::Earliest).build().unwrap();
-        consumer.subscribe(["t"]).unwrap();
-        consumer
-    };
     let disk = TestDisk::new();
-    let (broker, _) = open(&disk);
+    let (broker, _) = open_on(&disk);
     broker.admin().create_topic(NewTopic::new("t")).unwrap();
-    append(&broker);
+    append_three(&broker);
     let mut consumer = member(&broker);
     assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 3);
     // The offset is on the device; the records themselves were never synced.
@@ -457,8 +464,8 @@ fn an_offset_is_committed_again_where_the_log_was_cut_below_it() {
     let disk = disk.after(Crash::PowerCut);
     drop((consumer, broker));
 
-    let (broker, clock) = open(&disk);
-    append(&broker);
+    let (broker, clock) = open_on(&disk);
+    append_three(&broker);
     let mut consumer = member(&broker);
     assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 3, "others");
     clock.advance(Duration::from_secs(1));
@@ -467,6 +474,28 @@ fn an_offset_is_committed_again_where_the_log_was_cut_below_it() {
     broker.close().unwrap();
     drop(broker);
 
-    let (broker, _) = open(&disk);
+    let (broker, _) = open_on(&disk);
     assert_eq!(member(&broker).poll(Duration::ZERO).unwrap().len(), 0, "it was committed");
+}
+
+/// As where the log was cut: an offset that was committed by hand, behind the end, was taken for what was read there later. It
+/// stayed without the leader epoch by which the next cut is found out.
+#[test]
+fn an_offset_is_committed_again_where_it_lay_outside_the_log() {
+    let disk = TestDisk::new();
+    let (broker, clock) = open_on(&disk);
+    broker.admin().create_topic(NewTopic::new("t")).unwrap();
+    let place = TopicPartition::new("t", PartitionId::ZERO);
+    let mut alone = broker.consumer().group("g").build().unwrap();
+    alone.assign([place.clone()]).unwrap();
+    alone.commit_offsets([(place.clone(), Offset::from(3))]).unwrap();
+    drop(alone);
+    let mut consumer = member(&broker);
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 0, "reset to the beginning");
+    append_three(&broker);
+    assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 3);
+    clock.advance(Duration::from_secs(1));
+    consumer.poll(Duration::ZERO).unwrap();
+    let committed = consumer.committed([&place]).unwrap();
+    assert!(committed[&place].offset == 3 && committed[&place].leader_epoch.is_some(), "{committed:?}");
 }
