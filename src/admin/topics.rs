@@ -51,7 +51,7 @@ impl Admin {
     /// [`Error::InvalidTopicName`], [`Error::TopicExists`], [`Error::TopicNameCollision`],
     /// [`Error::InvalidPartitionCount`], [`Error::InvalidConfig`], [`Error::InvalidFile`] where a directory of that name with
     /// records in it is there already, [`Error::PartitionOffline`] where a part of `__consumer_offsets` is, as it may hold what groups have
-    /// committed of an earlier topic of that name, [`Error::ReadOnly`], [`Error::Closed`], [`Error::Poisoned`], [`Error::Io`]. After an error the
+    /// committed of an earlier topic of that name (where that part is lost, open with [`RecoveryMode::Salvage`](crate::RecoveryMode)), [`Error::ReadOnly`], [`Error::Closed`], [`Error::Poisoned`], [`Error::Io`]. After an error the
     /// topic does not exist, and creating it can be tried again.
     pub fn create_topic(&self, topic: NewTopic) -> Result<Topic> {
         self.broker.shared.check_open()?;
@@ -98,7 +98,7 @@ impl Admin {
     /// with [`Error::UnknownTopic`]; what has been read stays valid. Another topic may have its name at once, and is empty.
     ///
     /// The files are removed in the background, or after the next open. What groups have committed of it goes too; where that cannot
-    /// be written, it is there until another topic of its name is created.
+    /// be written, it is there until another topic is created, which first makes it good, or fails.
     ///
     /// # Errors
     ///

@@ -14,7 +14,7 @@ use super::scrubber::Scrubber;
 use super::worker::Worker;
 use crate::error::{Chain, Error, Result};
 use crate::group::Coordinator;
-use crate::log::LogDirs;
+use crate::log::{LogDirs, RecoveryMode};
 use crate::sync::{Acquire, Arc, AtomicBool, Mutex, Release};
 use crate::topic::{Catalog, NewTopic, TopicEntry, is_internal};
 
@@ -93,7 +93,8 @@ impl Shared {
         let (groups, name) = (self.known_coordinator()?, topic.name.clone());
         // What a deletion of one of this name left, where it was cut short; and what was committed while it went on. Nobody may
         // commit anything of the new one meanwhile.
-        let before = || groups.map_or(Ok(()), |groups| groups.topic_creating(&name));
+        let given_up = self.dirs.first().config.recovery == RecoveryMode::Salvage;
+        let before = || groups.map_or(Ok(()), |groups| groups.topic_creating(&name, given_up));
         self.catalog.create_topic_after(topic, before)
     }
 

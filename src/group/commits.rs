@@ -83,10 +83,12 @@ impl Coordinator {
     }
 
     /// Makes sure that nothing is committed of a topic that is about to be created: what the deletion of one of its name left,
-    /// and what an earlier attempt has forgotten and could not sync. Refused where some groups cannot be read, as theirs would come
-    /// back with the next open.
-    pub(crate) fn topic_creating(&self, topic: &str) -> Result<()> {
-        self.check_online()?;
+    /// and what was forgotten before and is not on the device. Refused where some groups cannot be read, as theirs would come
+    /// back with the next open; unless what cannot be read is `given_up`.
+    pub(crate) fn topic_creating(&self, topic: &str, given_up: bool) -> Result<()> {
+        if !given_up {
+            self.check_online()?;
+        }
         self.topic_deleted(topic)?;
         self.sync_all()
     }

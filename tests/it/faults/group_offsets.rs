@@ -23,10 +23,14 @@ const OFFSETS: &str = "__consumer_offsets";
 const GROUPS: [&str; 2] = ["b", "a"];
 
 fn open_in(disk: &TestDisk, mode: RecoveryMode) -> Broker {
+    open_on(disk, &["data"], mode).0
+}
+
+fn open_on(disk: &TestDisk, dirs: &[&str], mode: RecoveryMode) -> (Broker, ManualClock) {
     let clock = ManualClock::new(Timestamp::from_millis(START));
     let config = BrokerConfig::default().seed(7).offsets_topic_num_partitions(2);
-    let builder = Broker::builder().log_dir("data").storage(disk.clone()).clock(clock);
-    builder.config(config).recovery(mode).open().unwrap()
+    let builder = Broker::builder().storage(disk.clone()).clock(clock.clone()).config(config).recovery(mode);
+    (dirs.iter().fold(builder, |builder, dir| builder.log_dir(dir)).open().unwrap(), clock)
 }
 
 fn open(disk: &TestDisk) -> Broker {
@@ -465,6 +469,37 @@ fn what_a_deletion_could_not_forget_for_good_does_not_come_back_for_another_topi
     let broker = open(&disk.restart(Crash::PowerCut));
     broker.admin().create_topic(NewTopic::new("t").partitions(2)).unwrap();
     assert_eq!(committed_of(&broker, GROUPS[0]).unwrap(), Offsets::new());
+}
+
+#[test]
+fn what_was_forgotten_for_its_age_does_not_come_back_for_another_topic() {
+    let disk = TestDisk::new();
+    let (broker, clock) = open_on(&disk, &["data"], RecoveryMode::Repair);
+    broker.admin().create_topic(NewTopic::new("t").partitions(2)).unwrap();
+    fill(&broker, "t", 0, 20);
+    builder_of(&broker, GROUPS[0]).commit_offsets([(partition("t", 0), Offset::from(5))]).unwrap();
+    clock.advance(Duration::from_secs(8 * 24 * 3600));
+    assert_eq!(committed_of(&broker, GROUPS[0]).unwrap(), Offsets::new());
+    broker.admin().delete_topic("t").unwrap();
+    broker.admin().create_topic(NewTopic::new("t").partitions(2)).unwrap();
+    let broker = open(&disk.after(Crash::PowerCut));
+    assert_eq!(committed_of(&broker, GROUPS[0]).unwrap(), Offsets::new());
+}
+
+#[test]
+fn groups_in_a_directory_that_is_gone_keep_topics_from_being_created_until_a_salvage_gives_them_up() {
+    let disk = TestDisk::new();
+    let (broker, _) = open_on(&disk, &["data", "more"], RecoveryMode::Repair);
+    broker.admin().create_topic(NewTopic::new("t").partitions(2)).unwrap();
+    for group in GROUPS {
+        builder_of(&broker, group).commit_offsets([(partition("t", 0), Offset::from(0))]).unwrap();
+    }
+    broker.close().unwrap();
+    drop(broker);
+    let create = |mode| open_in(&disk, mode).admin().create_topic(NewTopic::new("new")).map(drop);
+    let error = create(RecoveryMode::Repair).unwrap_err();
+    assert!(matches!(&error, Error::PartitionOffline { topic, .. } if topic == OFFSETS), "{error:?}");
+    create(RecoveryMode::Salvage).unwrap();
 }
 
 #[test]
