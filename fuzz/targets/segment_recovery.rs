@@ -498,7 +498,7 @@ fn check_kept(before: &Files, after: &Files) {
     }
 }
 
-/// What is no batch of a segment is where it was, or in some file in quarantine, whole; or in a batch that overlaps with it.
+/// What is no batch of a segment is where it was, in some file in quarantine, whole, or part of a batch that is served.
 fn check_somewhere(before: &Files, after: &Files) {
     let kept: Vec<&Vec<u8>> = after
         .iter()

@@ -116,7 +116,7 @@ impl Run {
         self.begin(broker, keeps_page_cache, input);
     }
 
-    pub(super) fn lose(&mut self, crash: Crash) {
+    fn lose(&mut self, crash: Crash) {
         let left = self.disk.after(crash);
         // What the old one does to its disk when it is dropped is not seen any more.
         self.members.clear();

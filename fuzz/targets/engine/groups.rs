@@ -78,7 +78,7 @@ impl Group {
     }
 
     /// Notes that they are these now.
-    pub(super) fn note_done(&mut self, offsets: Offsets) {
+    fn note_done(&mut self, offsets: Offsets) {
         if *self.now() != offsets {
             self.told.push(offsets);
         }
@@ -180,7 +180,7 @@ impl Group {
             self.told.push(done.clone());
         }
         if !is_troubled {
-            // Then nothing fails: it was not even tried.
+            // Nothing fails on a sound disk: what was noted as asked, and is not there, was not tried.
             self.failed.clear();
         }
     }
@@ -205,10 +205,7 @@ impl Run {
         let is_troubled = self.is_troubled;
         self.groups[at].take(GROUPS[at], &found, is_troubled);
         let log = self.broker().topic(OFFSETS).and_then(|topic| topic.partition(0));
-        if log.is_ok_and(|log| {
-            let durable = log.durable_offset();
-            durable == log.log_end_offset()
-        }) {
+        if log.is_ok_and(|log| log.durable_offset() == log.log_end_offset()) {
             self.groups[at].note_durable();
         }
         true

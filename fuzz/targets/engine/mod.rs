@@ -15,10 +15,10 @@
 //! Not in the model: offsets that expire, static members, several partitions of `__consumer_offsets`.
 
 mod checks;
-mod committing;
 mod crashes;
 mod groups;
 mod members;
+mod outside;
 mod program;
 mod reads;
 mod topics;

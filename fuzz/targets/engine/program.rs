@@ -21,8 +21,7 @@ const STEPS_MAX: usize = 80;
 const SESSION_MILLIS: u64 = 45_000;
 /// Longer than a program takes, so that no group forgets anything by itself.
 const RETENTION: Duration = Duration::from_secs(1000 * 24 * 60 * 60);
-/// From here on a byte stands for a step with groups; those below, which were there first, keep the meaning that the kept
-/// inputs found in them.
+/// From here on a byte stands for a step with groups. Those below keep their meaning, for the kept inputs' sake.
 const GROUP_STEPS: u8 = 224;
 
 /// Runs one program.
@@ -58,7 +57,7 @@ pub(super) struct Run {
 }
 
 impl Run {
-    pub(super) fn new(mode: u8) -> Run {
+    fn new(mode: u8) -> Run {
         let config = TopicConfig::default().index_interval_bytes([0, 100, 4096][usize::from(mode % 3)]);
         let config = match mode / 3 % 5 {
             0 => config.segment_bytes(1024),
@@ -93,7 +92,7 @@ impl Run {
         self.broker.as_ref().expect("a broker is open between the steps")
     }
 
-    pub(super) fn step(&mut self, input: &mut Input<'_>) {
+    fn step(&mut self, input: &mut Input<'_>) {
         let byte = input.byte();
         if byte >= GROUP_STEPS {
             self.group_step(byte - GROUP_STEPS, input);
@@ -148,7 +147,7 @@ impl Run {
     }
 
     /// Everything once more; then closed in order, opened, and everything again.
-    pub(super) fn finish(&mut self) {
+    fn finish(&mut self) {
         self.disk.heal();
         self.check_all();
         self.reopen(&mut Input::new(&[]));

@@ -7,7 +7,7 @@ use super::program::Run;
 use super::writes::Model;
 
 pub(super) const NAMES: [&str; 2] = ["a", "b"];
-pub(super) const PARTITIONS_MAX: u32 = 3;
+const PARTITIONS_MAX: u32 = 3;
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct Topic {

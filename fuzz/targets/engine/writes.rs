@@ -14,7 +14,7 @@ use super::checks::{check_part, read_all};
 use super::program::Run;
 
 /// Of a run of the model; more takes time and shows nothing.
-pub(super) const ROWS_MAX: usize = 400;
+const ROWS_MAX: usize = 400;
 
 /// What a partition must be.
 #[derive(Debug, Clone, Default)]
@@ -47,7 +47,7 @@ impl Run {
     }
 
     /// Takes into the model what was asked for: all of it where that is known to be done, otherwise what can be read of it.
-    pub(super) fn settle(&mut self, name: &str, at: usize, mut asked: Vec<Row>, done: bool) {
+    fn settle(&mut self, name: &str, at: usize, mut asked: Vec<Row>, done: bool) {
         let partition = self.partition(name, at);
         let end = usize::try_from(u64::from(partition.log_end_offset())).unwrap();
         let start = self.model(name, at).rows.len();
@@ -81,7 +81,7 @@ impl Run {
     }
 
     /// What a process that begins now would find, where this one cannot read any more.
-    pub(super) fn read_elsewhere(&self, name: &str, at: usize, from: u64) -> Vec<Row> {
+    fn read_elsewhere(&self, name: &str, at: usize, from: u64) -> Vec<Row> {
         let disk = self.disk.after(Crash::Kill);
         let clock = ManualClock::new(Timestamp::from_millis(START));
         let builder = Broker::builder().log_dir(DATA).storage(disk).clock(clock);
@@ -114,7 +114,7 @@ impl Run {
         self.note(name, at, rows, end, appended);
     }
 
-    pub(super) fn note(
+    fn note(
         &mut self,
         name: &str,
         at: usize,
