@@ -50,9 +50,12 @@ impl Admin {
     ///
     /// [`Error::InvalidTopicName`], [`Error::TopicExists`], [`Error::TopicNameCollision`],
     /// [`Error::InvalidPartitionCount`], [`Error::InvalidConfig`], [`Error::InvalidFile`] where a directory of that name with
-    /// records in it is there already, [`Error::PartitionOffline`] where a part of `__consumer_offsets` is, as it may hold what groups have
-    /// committed of an earlier topic of that name (where that part is lost, open with [`RecoveryMode::Salvage`](crate::RecoveryMode)), [`Error::ReadOnly`], [`Error::Closed`], [`Error::Poisoned`], [`Error::Io`]. After an error the
-    /// topic does not exist, and creating it can be tried again.
+    /// records in it is there already, [`Error::PartitionOffline`] where a part of `__consumer_offsets` is, as it may hold what
+    /// groups have committed of an earlier topic of that name, [`Error::ReadOnly`], [`Error::Closed`], [`Error::Poisoned`], also
+    /// where such a part is, [`Error::Io`]. After an error the topic does not exist, and creating it can be tried again.
+    ///
+    /// Where a part of `__consumer_offsets` is lost for good, topics can be created by who opened in
+    /// [`RecoveryMode::Salvage`](crate::RecoveryMode::Salvage).
     pub fn create_topic(&self, topic: NewTopic) -> Result<Topic> {
         self.broker.shared.check_open()?;
         self.broker.shared.check_writable("create a topic")?;
@@ -97,8 +100,8 @@ impl Admin {
     /// Deletes a topic with all that is in it. It stays deleted when this returns, whatever happens then. Handles on it fail
     /// with [`Error::UnknownTopic`]; what has been read stays valid. Another topic may have its name at once, and is empty.
     ///
-    /// The files are removed in the background, or after the next open. What groups have committed of it goes too; where that cannot
-    /// be written, it is there until another topic is created, which first makes it good, or fails.
+    /// The files are removed in the background, or after the next open. What groups have committed of it goes too; where that
+    /// cannot be written, it stays until another topic of its name is created, which first makes it good, or fails.
     ///
     /// # Errors
     ///

@@ -93,8 +93,8 @@ impl Shared {
         let (groups, name) = (self.known_coordinator()?, topic.name.clone());
         // What a deletion of one of this name left, where it was cut short; and what was committed while it went on. Nobody may
         // commit anything of the new one meanwhile.
-        let given_up = self.dirs.first().config.recovery == RecoveryMode::Salvage;
-        let before = || groups.map_or(Ok(()), |groups| groups.topic_creating(&name, given_up));
+        let gives_up = self.dirs.first().config.recovery == RecoveryMode::Salvage;
+        let before = || groups.map_or(Ok(()), |groups| groups.topic_creating(&name, gives_up));
         self.catalog.create_topic_after(topic, before)
     }
 

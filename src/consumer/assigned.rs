@@ -91,11 +91,12 @@ impl Assigned {
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownTopic`], [`Error::UnknownPartition`]. One that is offline is none: reading it will be.
+    /// [`Error::UnknownTopic`], [`Error::UnknownPartition`], and those of creating its topic. One that is offline is none: reading
+    /// it will be.
     pub(super) fn new(name: TopicPartition, reading: Reading<'_>) -> Result<Assigned> {
         let log = match reading.log(&name) {
             Ok(log) => Some(WatchedLog::new(log, reading.watcher)),
-            // Not where its topic could not be created, because groups are offline.
+            // Of its own topic: if it is another's, groups are offline, and so its topic was not created.
             Err(Error::PartitionOffline { topic, .. }) if topic == name.topic() => None,
             Err(error) => return Err(error),
         };

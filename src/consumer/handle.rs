@@ -133,7 +133,8 @@ impl Consumer {
     /// # Errors
     ///
     /// [`Error::AssignedTwice`], [`Error::UnknownTopic`], [`Error::UnknownPartition`], [`Error::Closed`];
-    /// [`Error::WrongSubscription`] for a consumer that [subscribes](Consumer::subscribe). Nothing has changed then.
+    /// [`Error::WrongSubscription`] for a consumer that [subscribes](Consumer::subscribe); where topics are created by naming them,
+    /// those of [`Admin::create_topic`](crate::Admin::create_topic). Nothing has changed then.
     pub fn assign(&mut self, partitions: impl IntoIterator<Item = TopicPartition>) -> Result<()> {
         let mut names = BTreeSet::new();
         for name in partitions {

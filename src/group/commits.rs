@@ -84,17 +84,18 @@ impl Coordinator {
 
     /// Makes sure that nothing is committed of a topic that is about to be created: what the deletion of one of its name left,
     /// and what was forgotten before and is not on the device. Refused where some groups cannot be read, as theirs would come
-    /// back with the next open; unless what cannot be read is `given_up`.
-    pub(crate) fn topic_creating(&self, topic: &str, given_up: bool) -> Result<()> {
-        if !given_up {
+    /// back with the next open; unless the caller `gives_up` what cannot be read.
+    pub(crate) fn topic_creating(&self, topic: &str, gives_up: bool) -> Result<()> {
+        if !gives_up {
             self.check_online()?;
         }
         self.topic_deleted(topic)?;
         self.sync_all()
     }
 
-    /// Deletes the offsets of a topic that was deleted, in all groups that can be read. It is durable when this returns, so that a power cut does
-    /// not bring them back for another topic of that name. Where it fails, the others go on, and the first failure is told.
+    /// Deletes the offsets of a topic that was deleted, in all groups that can be read. It is durable when this returns, so that
+    /// a power cut does not bring them back for another topic of that name. Where it fails, the others go on, and the first
+    /// failure is told.
     pub(crate) fn topic_deleted(&self, topic: &str) -> Result<()> {
         self.check_open()?;
         let (mut result, mut stored) = (Ok(()), Vec::new());

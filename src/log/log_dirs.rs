@@ -43,13 +43,12 @@ impl LogDirs {
         for path in paths {
             let cluster = dirs.online.first().and_then(|first| first.cluster());
             let opened = LogDir::open(path, cluster, parts.clone()).and_then(|dir| {
-                // The catalog will name it by its id, which must not be drawn again from then on. An earlier process may have died
-                // before it did this. The first one's own names are synced with the catalog's.
+                // The catalog will name it by its id, which must not be drawn again from then on, and an earlier process may
+                // have died before it synced this. The first one's own names are synced with the catalog's.
                 if !dir.was_clean() && !dirs.online.is_empty() {
-                    dir.sync_entries().map(|()| dir)
-                } else {
-                    Ok(dir)
+                    dir.sync_entries()?;
                 }
+                Ok(dir)
             });
             match opened {
                 Ok(dir) => {

@@ -120,7 +120,7 @@ fn check(text: &str) -> std::result::Result<(), String> {
     let Some(rest) = text.strip_prefix(CHECKSUM) else { return Ok(()) };
     let (expected, lines) = rest.split_once('\n').unwrap_or((rest, ""));
     let found = format!("{:08x}", crc32fast::hash(lines.as_bytes()));
-    if expected.trim_end() == found {
+    if expected == found {
         return Ok(());
     }
     Err(format!(

@@ -45,7 +45,9 @@ pub enum RecoveryMode {
     /// Every batch of every partition is read, and those that are sound are saved. Offsets of what is lost are never given
     /// again: a read that comes to them is an [`Error::RecordsLost`](crate::Error::RecordsLost), which says where to go on.
     ///
-    /// Topics that the catalog has lost are found again by their directories, with default settings.
+    /// Topics that the catalog has lost are found again by their directories, with default settings. Topics can be created although
+    /// a part of `__consumer_offsets` cannot be read: what groups have committed there is done without for as long as this broker
+    /// is open.
     ///
     /// What the disk refuses to read takes its partition offline as in the other modes: copy the disk first.
     ///

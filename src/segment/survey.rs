@@ -56,8 +56,8 @@ impl<F: FnMut(Stretch) -> Result<()>> Surveyor for F {
 }
 
 impl LogSegment {
-    /// Goes over the whole file and tells `visit` of each stretch, in order, sound and damaged ones in turn. Gives where the last
-    /// sound batch ends.
+    /// Goes over the whole file and tells `visit` of each stretch, in order, sound and damaged ones in turn. Gives where the
+    /// last sound batch ends.
     ///
     /// The segment's end must be that of its file.
     pub(crate) fn survey(&self, borders: Borders, visit: &mut dyn Surveyor) -> Result<SegmentEnd> {

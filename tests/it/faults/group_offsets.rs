@@ -472,6 +472,28 @@ fn what_a_deletion_could_not_forget_for_good_does_not_come_back_for_another_topi
 }
 
 #[test]
+fn nothing_is_assigned_of_a_topic_that_cannot_be_created_because_groups_are_offline() {
+    let disk = TestDisk::new();
+    let broker = begin(&disk);
+    for group in GROUPS {
+        builder_of(&broker, group).commit_offsets([(partition("t", 0), Offset::from(5))]).unwrap();
+    }
+    broker.close().unwrap();
+    drop(broker);
+    let mut log = disk.files().remove(&offsets_log(0)).unwrap();
+    log[70] ^= 1;
+    disk.put(offsets_log(0), &log).unwrap();
+    let config = BrokerConfig::default().seed(7).offsets_topic_num_partitions(2).auto_create_topics(true);
+    let builder_on = Broker::builder().log_dir("data").storage(disk).config(config);
+    let broker = builder_on.clock(ManualClock::new(Timestamp::from_millis(START))).open().unwrap();
+    let mut consumer = builder(&broker).group(GROUPS[1]).build().unwrap();
+    let error = consumer.assign([partition("t", 0), partition("new", 0)]).unwrap_err();
+    assert!(matches!(&error, Error::PartitionOffline { topic, .. } if topic == OFFSETS), "{error:?}");
+    assert!(consumer.assignment().is_empty());
+    consumer.assign([partition("t", 0)]).unwrap();
+}
+
+#[test]
 fn what_was_forgotten_for_its_age_does_not_come_back_for_another_topic() {
     let disk = TestDisk::new();
     let (broker, clock) = open_on(&disk, &["data"], RecoveryMode::Repair);
@@ -487,7 +509,7 @@ fn what_was_forgotten_for_its_age_does_not_come_back_for_another_topic() {
 }
 
 #[test]
-fn groups_in_a_directory_that_is_gone_keep_topics_from_being_created_until_a_salvage_gives_them_up() {
+fn groups_in_a_directory_that_is_gone_keep_topics_from_being_created_but_in_a_salvage() {
     let disk = TestDisk::new();
     let (broker, _) = open_on(&disk, &["data", "more"], RecoveryMode::Repair);
     broker.admin().create_topic(NewTopic::new("t").partitions(2)).unwrap();
@@ -496,10 +518,14 @@ fn groups_in_a_directory_that_is_gone_keep_topics_from_being_created_until_a_sal
     }
     broker.close().unwrap();
     drop(broker);
-    let create = |mode| open_in(&disk, mode).admin().create_topic(NewTopic::new("new")).map(drop);
-    let error = create(RecoveryMode::Repair).unwrap_err();
-    assert!(matches!(&error, Error::PartitionOffline { topic, .. } if topic == OFFSETS), "{error:?}");
-    create(RecoveryMode::Salvage).unwrap();
+    let create = |mode, name| open_in(&disk, mode).admin().create_topic(NewTopic::new(name)).map(drop);
+    let refused = |error: Error| {
+        assert!(matches!(&error, Error::PartitionOffline { topic, .. } if topic == OFFSETS), "{error:?}");
+    };
+    refused(create(RecoveryMode::Repair, "new").unwrap_err());
+    create(RecoveryMode::Salvage, "new").unwrap();
+    // Nothing of that is kept: the directory may be back.
+    refused(create(RecoveryMode::Repair, "newer").unwrap_err());
 }
 
 #[test]

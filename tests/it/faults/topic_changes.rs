@@ -3,6 +3,7 @@
 //!
 //! Whatever happens, a topic is as it was before the change or as it is after it, with all of its partitions; what was
 //! durable in it is there; nothing of a deleted topic is seen in the next one of its name; and nothing of it stays on the disk.
+//! A log directory that a topic is in keeps its id, or is refused.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -464,7 +465,8 @@ fn what_failed_to_be_created_is_not_created_by_a_power_cut() {
     assert_eq!(broker.topic("u").unwrap().partition_count(), 1);
 }
 
-/// Whether the open is refused where the second directory has lost its id, in each of two ways; where it is not, nothing is offline.
+/// How many opens are refused of two: with the second directory's file gone, and with it lacking its id. Where one is not refused,
+/// nothing is offline.
 fn refusals_without_the_id(disk: &TestDisk) -> usize {
     let path = Path::new(DIRS[1]).join("meta.properties");
     let Some(meta) = disk.files().remove(&path) else { return 0 };
@@ -494,6 +496,7 @@ fn refusals_without_the_id(disk: &TestDisk) -> usize {
 fn create_over_both(disk: &TestDisk) -> Result<()> {
     let (broker, _clock) = open(disk)?;
     broker.admin().create_topic(NewTopic::new("t").partitions(2))?;
+    // It ends here: what a broker does when it is dropped is not part of it.
     let _ = disk.restart(Crash::Kill);
     Ok(())
 }
@@ -516,6 +519,7 @@ fn a_directory_whose_first_start_was_killed_gets_no_other_id_once_a_topic_is_in_
     let points = EveryCrash::new().crashes([Crash::Kill]).run(
         |disk, (): &mut ()| {
             let _opened = open(disk)?;
+            // As above.
             let _ = disk.restart(Crash::Kill);
             Ok(())
         },

@@ -1,4 +1,4 @@
-//! What this process holds, as Linux tells it, and what lies in a directory.
+//! What this process holds, as Linux and the allocator tell it, and what lies in a directory.
 
 use std::fs;
 use std::path::Path;
