@@ -13,7 +13,8 @@ use std::time::Duration;
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, MaxSteps, Runner};
 
-use super::{Acks, Delivery, Producer};
+use super::{Delivery, Producer};
+use crate::acks::Acks;
 use crate::broker::{Broker, BrokerConfig, Partition};
 use crate::consumer::{AutoOffsetReset, Consumer, IsolationLevel};
 use crate::error::Error;
