@@ -272,9 +272,10 @@ impl Consumer {
             self.keep(&assigned);
             self.rejoin("partitions were given up");
         }
-        let added = assigned.without(&owned);
-        self.add(&added);
-        self.tell(News::Assigned, &added, told);
+        let kept = self.owned();
+        self.add(&assigned.without(&owned));
+        // Not what was gone already.
+        self.tell(News::Assigned, &self.owned().without(&kept), told);
         Ok(true)
     }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use streamlog::{
-    Consumer, CooperativeSticky, Error, Offset, Range, Rebalance, RebalanceListener, Result, TopicPartition,
+    Assignment, Assignor, Broker, Consumer, CooperativeSticky, Error, Offset, Range, Rebalance,
+    RebalanceListener, Result, Subscriptions, TopicPartition,
 };
 
 use super::{Heard, broker, builder, fill, partition, settle};
@@ -160,4 +161,35 @@ fn a_listener_that_fails_or_panics_is_told_by_the_poll_and_the_group_goes_on() {
         assert!(consumer.committed([&partition("t", 0)]).unwrap().is_empty());
         assert_eq!(consumer.poll(Duration::ZERO).unwrap().len(), 3);
     }
+}
+
+/// Assigns as `Range` does, and while it does somebody deletes the topic `u`.
+#[derive(Debug)]
+struct Deleting(Broker);
+
+impl Assignor for Deleting {
+    fn name(&self) -> &str {
+        "deleting"
+    }
+
+    fn assign(&self, subscriptions: &Subscriptions) -> Assignment {
+        let assignment = Range.assign(subscriptions);
+        // It assigns more than once.
+        let _ = self.0.admin().delete_topic("u");
+        assignment
+    }
+}
+
+#[test]
+fn of_a_topic_that_is_deleted_during_the_rebalance_nothing_is_heard() {
+    let place = Place::memory();
+    let broker = broker(&place, &[("t", 1), ("u", 1)]);
+    let assignor = std::sync::Arc::new(Deleting(broker.clone()));
+    let mut consumer = builder(&broker).assignors([assignor as _]).build().unwrap();
+    let heard = Heard::default();
+    consumer.subscribe_with(["t", "u"], heard.clone()).unwrap();
+    consumer.poll(Duration::ZERO).unwrap();
+    assert_eq!(consumer.assignment(), [partition("t", 0)]);
+    let heard = heard.take();
+    assert!(!heard.is_empty() && heard.iter().all(|heard| !heard.contains("u-0")), "{heard:?}");
 }
