@@ -300,8 +300,7 @@ impl Director {
         // Exact, and the pools are full: no share of it may come on top.
         assert!(to <= from + mib(2), "allocated memory went from {from} to {to}");
         for (what, before, after, more) in [
-            // The C library keeps memory for each thread, and settles late.
-            ("private memory", before.private, after.private, mib(64)),
+            ("private memory", before.private, after.private, mib(16)),
             ("resident memory", before.resident, after.resident, mib(64)),
             ("descriptors", before.descriptors, after.descriptors, 16),
             ("files", before.files, after.files, 100),
