@@ -17,11 +17,15 @@ use crate::offset::{LeaderEpoch, Offset, Timestamp, TopicPartition};
 use crate::segment::Span;
 use crate::signal::Watcher;
 use crate::sync::Arc;
+use crate::topic::Catalog;
+use crate::uuid::Uuid;
 
 /// One partition of a consumer; see the [module](self).
 #[derive(Debug)]
 pub(super) struct Assigned {
     name: Arc<TopicPartition>,
+    /// Another topic may have the name by now.
+    topic_id: Uuid,
     /// None while the partition is offline.
     log: Option<WatchedLog>,
     /// The first offset that was not returned. None until it is first asked for.
@@ -94,20 +98,22 @@ impl Assigned {
     /// [`Error::UnknownTopic`], [`Error::UnknownPartition`], and those of creating its topic. One that is offline is none: reading
     /// it will be.
     pub(super) fn new(name: TopicPartition, reading: Reading<'_>) -> Result<Assigned> {
-        let log = match reading.log(&name) {
+        // Where groups are offline, that is told of a topic that could not be created, too.
+        let topic = reading.shared.topic_or_create(name.topic())?;
+        let log = match topic.log(name.partition().into()) {
             Ok(log) => Some(WatchedLog::new(log, reading.watcher)),
-            // Of its own topic: if it is another's, groups are offline, and so its topic was not created.
-            Err(Error::PartitionOffline { topic, .. }) if topic == name.topic() => None,
+            Err(Error::PartitionOffline { .. }) => None,
             Err(error) => return Err(error),
         };
+        let topic_id = topic.id;
         let (name, fetched) = (Arc::new(name), Fetched::default());
         let (position, epoch, committed) = (None, None, None);
-        Ok(Assigned { name, log, position, epoch, committed, is_paused: false, fetched })
+        Ok(Assigned { name, topic_id, log, position, epoch, committed, is_paused: false, fetched })
     }
 
     /// Whether its topic is gone: another one may have its name by now.
-    pub(super) fn is_gone(&self) -> bool {
-        self.log.as_ref().is_some_and(|watched| watched.log.check_open().is_err())
+    pub(super) fn is_gone(&self, catalog: &Catalog) -> bool {
+        catalog.topic(self.name.topic()).map_or(true, |topic| topic.id != self.topic_id)
     }
 
     pub(super) fn name(&self) -> &TopicPartition {
@@ -137,8 +143,8 @@ impl Assigned {
     }
 
     /// Its position, as it is committed; `None` where there is none yet, or the topic is gone: another one may have its name.
-    pub(super) fn to_commit(&self) -> Option<OffsetToCommit> {
-        if self.is_gone() {
+    pub(super) fn to_commit(&self, catalog: &Catalog) -> Option<OffsetToCommit> {
+        if self.is_gone(catalog) {
             return None;
         }
         Some(OffsetToCommit {
@@ -171,7 +177,7 @@ impl Assigned {
 
     /// The log; once it is there, where the partition was offline.
     pub(super) fn log(&mut self, reading: Reading<'_>) -> Result<&Log> {
-        attach(&mut self.log, &self.name, reading)
+        attach(&mut self.log, &self.name, self.topic_id, reading)
     }
 
     /// The first offset that was not returned; where there is none yet, what the group has committed; where there is nothing,
@@ -180,7 +186,7 @@ impl Assigned {
         if let Some(position) = self.position {
             return Ok(position);
         }
-        let log = attach(&mut self.log, &self.name, reading)?;
+        let log = attach(&mut self.log, &self.name, self.topic_id, reading)?;
         // A topic that is gone is what is wrong, whatever the policy says.
         log.check_open()?;
         let committed = reading.offsets.map(|offsets| offsets.committed(&self.name)).transpose()?.flatten();
@@ -217,7 +223,7 @@ impl Assigned {
 
     fn read(&mut self, reading: Reading<'_>, max_bytes: usize) -> Result<usize> {
         let from = self.fetched.end().map_or_else(|| self.position(reading), Ok)?;
-        let log = attach(&mut self.log, &self.name, reading)?;
+        let log = attach(&mut self.log, &self.name, self.topic_id, reading)?;
         let (upto, checks_crcs) = (reading.bound(log), reading.config.check_crcs);
         Ok(self.fetched.extend(log.read_span(Span { from, upto, max_bytes, checks_crcs })?))
     }
@@ -225,7 +231,7 @@ impl Assigned {
     /// Leaves a position outside the log as `auto.offset.reset` says; `false` where it says nothing.
     fn leave_position(&mut self, reading: Reading<'_>) -> Result<bool> {
         let position = self.position(reading)?;
-        let log = attach(&mut self.log, &self.name, reading)?;
+        let log = attach(&mut self.log, &self.name, self.topic_id, reading)?;
         let Some(begin) = reading.reset(log)? else { return Ok(false) };
         let (start, end) = (log.start(), log.end());
         log::warn!("{}: position {position} is outside {start}..{end}; reset to {begin}", self.name);
@@ -296,9 +302,9 @@ fn begin_at(
 }
 
 impl WatchedLog {
-    fn new(log: Arc<Log>, watcher: &Arc<Watcher>) -> WatchedLog {
+    fn new(log: &Arc<Log>, watcher: &Arc<Watcher>) -> WatchedLog {
         log.watchers().add(watcher);
-        WatchedLog { log, watcher: Arc::clone(watcher) }
+        WatchedLog { log: Arc::clone(log), watcher: Arc::clone(watcher) }
     }
 }
 
@@ -312,11 +318,18 @@ impl Drop for WatchedLog {
 fn attach<'a>(
     place: &'a mut Option<WatchedLog>,
     name: &TopicPartition,
+    topic_id: Uuid,
     reading: Reading<'_>,
 ) -> Result<&'a Log> {
     let watched = match place {
         Some(watched) => watched,
-        None => place.insert(WatchedLog::new(reading.log(name)?, reading.watcher)),
+        None => {
+            let topic = reading.shared.catalog.topic(name.topic())?;
+            if topic.id != topic_id {
+                return Err(Error::UnknownTopic { topic: name.topic().to_owned() });
+            }
+            place.insert(WatchedLog::new(topic.log(name.partition().into())?, reading.watcher))
+        }
     };
     Ok(&watched.log)
 }

@@ -100,8 +100,8 @@ impl Consumer {
     /// # Ok::<(), streamlog::Error>(())
     /// ```
     pub fn commit_async(&mut self) -> Result<Commit> {
-        self.shared()?;
-        let offsets = self.positions();
+        let catalog = &self.shared()?.catalog;
+        let offsets = self.assigned.iter().filter_map(|one| one.to_commit(catalog)).collect();
         let commit = self.commit_these(offsets)?;
         self.assigned.iter_mut().for_each(Assigned::note_committed);
         Ok(commit)
@@ -118,7 +118,8 @@ impl Consumer {
     ) -> Result<Commit> {
         let mut all = Vec::new();
         for (partition, offset) in offsets {
-            if self.one(&partition)?.1.is_gone() {
+            let (reading, assigned) = self.one(&partition)?;
+            if assigned.is_gone(&reading.shared.catalog) {
                 return Err(Error::UnknownTopic { topic: partition.topic().to_owned() });
             }
             let OffsetAndMetadata { offset, leader_epoch, metadata } = offset.into();
@@ -153,8 +154,9 @@ impl Consumer {
         if !self.config.commits_by_itself() || self.offsets.is_none() {
             return;
         }
-        let moved: Vec<OffsetToCommit> =
-            self.assigned.iter().filter(|one| one.has_moved()).filter_map(Assigned::to_commit).collect();
+        let Ok(shared) = self.shared() else { return };
+        let moved = self.assigned.iter().filter(|one| one.has_moved());
+        let moved: Vec<OffsetToCommit> = moved.filter_map(|one| one.to_commit(&shared.catalog)).collect();
         if moved.is_empty() {
             return;
         }
@@ -162,11 +164,6 @@ impl Consumer {
             Ok(_) => self.assigned.iter_mut().for_each(Assigned::note_committed),
             Err(error) => log::warn!("positions could not be committed: {error}"),
         }
-    }
-
-    /// Every position there is.
-    pub(super) fn positions(&self) -> Vec<OffsetToCommit> {
-        self.assigned.iter().filter_map(Assigned::to_commit).collect()
     }
 
     fn commit_these(&mut self, mut offsets: Vec<OffsetToCommit>) -> Result<Commit> {

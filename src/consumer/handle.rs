@@ -148,7 +148,7 @@ impl Consumer {
             return Err(Error::WrongSubscription { operation: "assign partitions", reason });
         }
         let (reading, known) = self.parts()?;
-        let stays = |one: &&Assigned| names.contains(one.name()) && !one.is_gone();
+        let stays = |one: &&Assigned| names.contains(one.name()) && !one.is_gone(&reading.shared.catalog);
         let stay: BTreeSet<_> = known.iter().filter(stays).map(|one| one.name().clone()).collect();
         let mut added = Vec::new();
         for name in names.difference(&stay) {

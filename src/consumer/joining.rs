@@ -87,7 +87,9 @@ impl Consumer {
         let version = shared.catalog.version();
         if member.catalog_seen != version {
             member.catalog_seen = version;
-            if member.has_other_topics(&shared.catalog)? || self.assigned.iter().any(Assigned::is_gone) {
+            if member.has_other_topics(&shared.catalog)?
+                || self.assigned.iter().any(|one| one.is_gone(&shared.catalog))
+            {
                 member.rejoin("the topics or their partitions changed");
             }
         }
@@ -214,8 +216,9 @@ impl Consumer {
 
     /// Lets go of partitions whose topic was deleted.
     fn lose_what_is_gone(&mut self, told: &mut Option<Error>) {
-        let gone: TopicPartitions =
-            self.assigned.iter().filter(|one| one.is_gone()).map(Assigned::name).collect();
+        let Ok((reading, assigned)) = self.parts() else { return };
+        let gone = assigned.iter().filter(|one| one.is_gone(&reading.shared.catalog));
+        let gone: TopicPartitions = gone.map(Assigned::name).collect();
         self.tell(News::Lost, &gone, told);
         self.keep(&self.owned().without(&gone));
     }

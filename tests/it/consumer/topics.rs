@@ -2,7 +2,7 @@
 
 use streamlog::{AutoOffsetReset, Broker, BrokerConfig, Error, NewTopic, TopicConfig};
 
-use super::{NO_WAIT, append_each, begin, consumer_of, from_the_start, named, texts};
+use super::{NO_WAIT, append_each, begin, consumer_of, from_the_start, named, offset, texts};
 use crate::kit::Place;
 
 #[test]
@@ -25,6 +25,29 @@ fn a_topic_that_was_deleted_is_told_and_one_of_its_name_is_another() {
         consumer.assign([named(0)]).unwrap();
         assert_eq!(texts(&consumer.poll(NO_WAIT).unwrap()), ["c"], "from where the policy says, not from 2");
     }
+}
+
+#[test]
+fn a_topic_that_was_deleted_while_it_was_offline_is_another_too() {
+    let place = Place::disk();
+    let (broker, partitions) = begin(&place, 1, TopicConfig::default());
+    append_each(&partitions[0], &["a", "b"]);
+    drop((broker, partitions));
+    std::fs::remove_dir_all(place.path().join("t-0")).unwrap();
+    let broker = place.open();
+    let mut consumer = consumer_of(from_the_start(&broker).group("g"), 1);
+    consumer.seek(&named(0), offset(1)).unwrap();
+    assert!(matches!(consumer.poll(NO_WAIT), Err(Error::PartitionOffline { .. })));
+
+    broker.admin().delete_topic("t").unwrap();
+    let again = broker.admin().create_topic(NewTopic::new("t")).unwrap().partition(0).unwrap();
+    append_each(&again, &["c", "d"]);
+    assert!(matches!(consumer.poll(NO_WAIT), Err(Error::UnknownTopic { .. })), "it reads the old one");
+    consumer.commit().unwrap();
+    assert!(matches!(consumer.commit_offsets([(named(0), offset(1))]), Err(Error::UnknownTopic { .. })));
+    assert!(consumer.committed(&[named(0)]).unwrap().is_empty(), "nothing was read of this one");
+    consumer.assign([named(0)]).unwrap();
+    assert_eq!(texts(&consumer.poll(NO_WAIT).unwrap()), ["c", "d"], "from where the policy says, not from 1");
 }
 
 #[test]
