@@ -1,6 +1,6 @@
 //! Records as they come back, owned, to compare.
 
-use streamlog::{Record, RecordView, Timestamp};
+use streamlog::{ConsumerRecord, Headers, Offset, Record, RecordView, Timestamp};
 
 /// A record with everything that it says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,18 +14,35 @@ pub struct Row {
 
 impl From<RecordView<'_>> for Row {
     fn from(record: RecordView<'_>) -> Row {
-        let headers = record.headers();
-        Row {
-            offset: record.offset().into(),
-            timestamp: record.timestamp().as_millis(),
-            key: record.key().map(<[u8]>::to_vec),
-            value: record.value().map(<[u8]>::to_vec),
-            headers: headers.map(|h| (h.name().to_owned(), h.value().map(<[u8]>::to_vec))).collect(),
-        }
+        let content = (record.key(), record.value());
+        Row::new(record.offset(), record.timestamp(), content, record.headers())
+    }
+}
+
+impl From<ConsumerRecord<'_>> for Row {
+    fn from(record: ConsumerRecord<'_>) -> Row {
+        let content = (record.key(), record.value());
+        Row::new(record.offset(), record.timestamp(), content, record.headers())
     }
 }
 
 impl Row {
+    fn new(
+        offset: Offset,
+        timestamp: Timestamp,
+        (key, value): (Option<&[u8]>, Option<&[u8]>),
+        headers: Headers<'_>,
+    ) -> Row {
+        let headers = headers.map(|header| (header.name().to_owned(), header.value().map(<[u8]>::to_vec)));
+        Row {
+            offset: offset.into(),
+            timestamp: timestamp.as_millis(),
+            key: key.map(<[u8]>::to_vec),
+            value: value.map(<[u8]>::to_vec),
+            headers: headers.collect(),
+        }
+    }
+
     /// The record that gives this row, whatever offset it gets.
     pub fn record(&self) -> Record<'_> {
         let mut record = Record::new().key_opt(self.key.as_deref()).value_opt(self.value.as_deref());

@@ -14,7 +14,6 @@ use super::super::input::Input;
 use super::super::rows::Row;
 use super::groups::{GROUPS, Offsets, Place, named};
 use super::program::Run;
-use super::reads::row_of;
 use super::topics::NAMES;
 
 const MEMBERS_MAX: usize = 3;
@@ -230,7 +229,7 @@ impl Run {
                 continue;
             };
             let rows = &self.topics[place.0].partitions[place.1 as usize].rows;
-            let row: Row = row_of(record);
+            let row = Row::from(record);
             assert_eq!(row.offset, *next, "{}: of {place:?}", GROUPS[group]);
             assert_eq!(row, rows[usize::try_from(*next).unwrap()], "{}: of {place:?}", GROUPS[group]);
             *next += 1;

@@ -1,15 +1,12 @@
 //! Groups from outside: offsets reset and deleted, groups deleted, and offsets committed by who is no member.
 
-use std::time::Duration;
-
 use streamlog::{Error, Offset, OffsetSpec, TopicPartition};
 
 use super::super::input::Input;
-use super::super::rows::Row;
 use super::groups::{GROUPS, Offsets, Place, named};
 use super::members::place_of;
 use super::program::Run;
-use super::reads::row_of;
+use super::reads::poll_rows;
 
 impl Run {
     /// A group that is known, and a few of the partitions that there are.
@@ -134,18 +131,12 @@ impl Run {
         consumer.assign([named(place)]).unwrap();
         let begin = u64::from(consumer.position(&named(place)).unwrap());
         assert!(self.begin_of(at, place).is_none_or(|known| known == begin), "{}: {place:?}", GROUPS[at]);
-        let mut read: Vec<Row> = Vec::new();
-        while shape / 2 % 2 == 1 && begin + (read.len() as u64) < end {
-            match consumer.poll(Duration::ZERO) {
-                Ok(records) => {
-                    assert!(!records.is_empty(), "there is more");
-                    read.extend(records.iter().map(row_of));
-                }
-                Err(Error::Fetch { source, .. }) => return self.excuse(&source),
-                Err(error) => return self.excuse(&error),
-            }
-        }
         let first = usize::try_from(begin).unwrap();
+        let count = if shape / 2 % 2 == 1 { rows.len().saturating_sub(first) } else { 0 };
+        let read = match poll_rows(&mut consumer, count) {
+            Ok(read) => read,
+            Err(error) => return self.excuse(&error),
+        };
         assert_eq!(read, rows[first..first + read.len()], "{}: {place:?}", GROUPS[at]);
         let offset = u64::from(far) % (end + 1);
         let offsets = self.groups[at].with([(place, offset)]);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use streamlog::testing::Fault;
-use streamlog::{Error, IsolationLevel, Offset, Timestamp, TopicPartition};
+use streamlog::{Consumer, Error, IsolationLevel, Offset, Result, Timestamp, TopicPartition};
 
 use super::super::files::START;
 use super::super::input::Input;
@@ -83,30 +83,27 @@ impl Run {
             builder.max_partition_fetch_bytes([1, 500, 1 << 20][usize::from(shape / 9 % 3)]).build().unwrap();
         consumer.assign([place.clone()]).unwrap();
         consumer.seek(&place, Offset::try_from(from as u64).unwrap()).unwrap();
-        let mut rows: Vec<Row> = Vec::new();
-        while from + rows.len() < end {
-            match consumer.poll(Duration::ZERO) {
-                Ok(records) => {
-                    assert!(!records.is_empty(), "there is more");
-                    rows.extend(records.iter().map(row_of));
-                }
-                Err(Error::Fetch { source, .. }) => return self.excuse(&source),
-                Err(error) => return self.excuse(&error),
-            }
-        }
+        let rows = match poll_rows(&mut consumer, end - from) {
+            Ok(rows) => rows,
+            Err(error) => return self.excuse(&error),
+        };
         assert_eq!(consumer.position(&place).unwrap(), end as u64);
         assert_eq!(rows, self.model(name, at).rows[from..end]);
     }
 }
 
-/// A record as a consumer gives it.
-pub(super) fn row_of(record: streamlog::ConsumerRecord<'_>) -> Row {
-    let headers = record.headers();
-    Row {
-        offset: record.offset().into(),
-        timestamp: record.timestamp().as_millis(),
-        key: record.key().map(<[u8]>::to_vec),
-        value: record.value().map(<[u8]>::to_vec),
-        headers: headers.map(|h| (h.name().to_owned(), h.value().map(<[u8]>::to_vec))).collect(),
+/// Polls until there are so many records, which there must be; or what is wrong with the next.
+pub(super) fn poll_rows(consumer: &mut Consumer, count: usize) -> Result<Vec<Row>> {
+    let mut rows: Vec<Row> = Vec::new();
+    while rows.len() < count {
+        match consumer.poll(Duration::ZERO) {
+            Ok(records) => {
+                assert!(!records.is_empty(), "there is more");
+                rows.extend(records.iter().map(Row::from));
+            }
+            Err(Error::Fetch { source, .. }) => return Err(*source),
+            Err(error) => return Err(error),
+        }
     }
+    Ok(rows)
 }

@@ -80,13 +80,13 @@ fn whatever_call_of_a_recovery_fails_the_next_one_finds_everything() {
 }
 
 #[test]
-#[ignore = "takes minutes, in release mode: the whole of what another test does in part"]
+#[ignore = "takes minutes, in release mode; `whatever_call_fails_the_process_lives_and_works_on` has every 31st call fail"]
 fn every_call_of_the_life_fails() {
     outlive(&EveryFault::new().faults(faults()));
 }
 
 #[test]
-#[ignore = "takes minutes, in release mode: the whole of what another test does in part"]
+#[ignore = "takes a quarter of an hour, in release mode; `whatever_call_of_a_recovery_fails` has every 29th call fail"]
 fn every_call_of_recoveries_fails() {
     outlive_in_recoveries(7, 1);
 }

@@ -417,13 +417,13 @@ fn what_a_loaded_process_acknowledged_survives_its_kills() {
 }
 
 #[test]
-#[ignore = "takes minutes: 200 rounds, best in release mode"]
+#[ignore = "takes minutes: 200 rounds; `what_a_loaded_process_acknowledged_survives_its_kills` does 8"]
 fn campaign_of_kills_with_acks_leader() {
     Campaign::new(Acks::Leader, 11).run(CAMPAIGN_ROUNDS);
 }
 
 #[test]
-#[ignore = "takes minutes: 200 rounds, best in release mode"]
+#[ignore = "takes minutes: 200 rounds; `what_a_loaded_process_acknowledged_survives_its_kills` does 8"]
 fn campaign_of_kills_with_acks_all() {
     Campaign::new(Acks::All, 12).run(CAMPAIGN_ROUNDS);
 }

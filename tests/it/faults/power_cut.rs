@@ -165,13 +165,13 @@ fn a_first_start_that_is_ended_twice_is_no_obstacle() {
 }
 
 #[test]
-#[ignore = "takes minutes, in release mode: the whole of what the others do in part"]
+#[ignore = "takes minutes, in release mode; `every_acknowledged_record_survives` does some of its crashes"]
 fn every_step_of_the_life_is_crashed_at() {
     crash(&EveryCrash::new().seeds(4));
 }
 
 #[test]
-#[ignore = "takes a quarter of an hour or more, in release mode; with STREAMLOG_TEST_STRIDE=13 a minute"]
+#[ignore = "takes an hour, in release mode; `a_crash_during_the_recovery` does some; STREAMLOG_TEST_STRIDE=13 takes minutes"]
 fn every_step_of_every_recovery_is_crashed_at() {
     let stride = std::env::var("STREAMLOG_TEST_STRIDE").map_or(1, |stride| stride.parse().unwrap());
     crash_twice(&EveryCrash::new().stride(stride), 1);
