@@ -13,6 +13,7 @@ mod extents;
 mod memory;
 
 mod overlay;
+mod overlay_file;
 
 pub(crate) mod small_file;
 
