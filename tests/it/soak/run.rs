@@ -77,12 +77,13 @@ fn everything_at_once_loses_nothing_and_leaks_nothing() {
     if env::var_os(HEAPS).is_none() {
         return run_with_one_heap("soak::run::everything_at_once_loses_nothing_and_leaks_nothing");
     }
-    let rate = number_of(RATE, 3072) * 1024 / SENDERS as u64;
+    let (rate, seconds) = (number_of(RATE, 3072) * 1024 / SENDERS as u64, number_of(SECONDS, 600));
+    assert!(seconds >= 30, "{seconds} s are too few to tell whether memory grows: at least 30");
     let mut director = Director {
         directory: tempfile::tempdir().unwrap(),
         clock: SystemClock::new(),
         seed: Seed::new(1),
-        length: Duration::from_secs(number_of(SECONDS, 600)),
+        length: Duration::from_secs(seconds),
         counts: Arc::default(),
         topics: Vec::new(),
         next_topic: 0,
