@@ -3,6 +3,7 @@
 //! A log asks after its first append since the last one, so an idle log is on nobody's list and costs nothing. It stays
 //! listed until a round finds that nothing was appended since the round before: then it is put to rest.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::time::Duration;
 
@@ -52,9 +53,40 @@ impl DueCheckpoints {
         due.deadline = None;
         let mut logs = std::mem::take(&mut due.logs);
         drop(due);
-        let address = |log: &Weak<dyn Checkpointed>| log.as_ptr().cast::<()>();
-        logs.sort_by_key(address);
-        logs.dedup_by_key(|log| address(log));
+        // In the order in which they first asked, which is the same in each run; that of their addresses would not be.
+        let mut known = HashSet::new();
+        logs.retain(|log| known.insert(log.as_ptr().cast::<()>()));
         logs
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::Arc;
+
+    #[derive(Debug)]
+    struct Log(u64);
+
+    impl Checkpointed for Log {
+        fn checkpoint(&self) -> Result<bool> {
+            Ok(self.0 > 0)
+        }
+    }
+
+    #[test]
+    fn a_round_has_each_log_once_in_the_order_in_which_they_asked() {
+        let logs: Vec<Arc<dyn Checkpointed>> = (0..9).map(|number| Arc::new(Log(number)) as _).collect();
+        for order in [[0, 1, 2, 3, 4, 5, 6, 7, 8], [8, 3, 7, 2, 6, 0, 5, 1, 4]] {
+            let due = DueCheckpoints::default();
+            for number in [order, order].concat() {
+                due.add(Arc::downgrade(&logs[number]), Duration::ZERO);
+            }
+            let taken: Vec<_> =
+                due.take(Duration::ZERO).iter().map(|log| format!("{:?}", log.upgrade())).collect();
+            let expected: Vec<_> = order.iter().map(|number| format!("{:?}", Some(&logs[*number]))).collect();
+            assert_eq!(taken, expected);
+            assert!(due.take(Duration::ZERO).is_empty());
+        }
     }
 }
