@@ -10,6 +10,9 @@ pub type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
 /// A check did not hold, or a piece of code failed by itself: at which point, why, and how to repeat it.
 ///
+/// Its text has the error that it was given with all that caused it, as a file and a byte may be known only further down. So it
+/// has no [`source`](Error::source) of its own.
+///
 /// # Examples
 ///
 /// ```
@@ -19,20 +22,26 @@ pub type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 /// assert!(failed.to_string().starts_with("at step 1 of 1, the end, Kill: 3 apples are missing"));
 /// ```
 pub struct Failed {
-    point: String,
+    /// With what the text begins.
+    place: String,
     why: Box<dyn Error + Send + Sync>,
     again: String,
 }
 
 impl Failed {
     pub(super) fn new(point: impl fmt::Display, why: Box<dyn Error + Send + Sync>, again: String) -> Failed {
-        Failed { point: point.to_string(), why, again }
+        Failed { place: format!("at {point}"), why, again }
     }
 }
 
 impl fmt::Display for Failed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at {}: {}", self.point, self.why)?;
+        write!(f, "{}: {}", self.place, self.why)?;
+        let mut source = self.why.source();
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
         if self.again.is_empty() { Ok(()) } else { write!(f, " (repeat it with {})", self.again) }
     }
 }
@@ -44,11 +53,7 @@ impl fmt::Debug for Failed {
     }
 }
 
-impl Error for Failed {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.why.source()
-    }
-}
+impl Error for Failed {}
 
 /// Runs code that may panic as well as fail.
 pub(super) fn attempt(code: impl FnOnce() -> Outcome) -> Outcome {
@@ -59,4 +64,26 @@ fn words_of(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without words");
     text.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::testing::EveryCrash;
+
+    #[test]
+    fn an_error_is_told_with_all_that_caused_it_and_once() {
+        let check = || -> Outcome {
+            let source = io::Error::other("sector 7");
+            Err(crate::Error::Io { op: "read", path: "data/t-0".into(), source })?
+        };
+        let inner = || EveryCrash::new().run(|_, (): &mut ()| Ok(()), |_, (), _| check());
+        let told = "at step 1 of 1, the end, Kill: cannot read data/t-0: sector 7 (repeat it with";
+        assert!(inner().unwrap_err().to_string().starts_with(told), "{:?}", inner());
+        let outer = EveryCrash::new().run(|_, (): &mut ()| Ok(()), |_, (), _| Ok(inner().map(drop)?));
+        let outer = format!("{:?}", outer.unwrap_err());
+        assert_eq!(outer.matches("sector 7").count(), 1, "{outer}");
+    }
 }
