@@ -7,6 +7,7 @@ use super::call::Call;
 use super::crash::Crash;
 use super::failed::{Failed, Outcome, attempt};
 use super::fault::Fault;
+use super::likeness;
 use super::test_disk::TestDisk;
 
 /// Ends a piece of code at every step of its I/O, in every way, and checks what the next process finds.
@@ -19,7 +20,7 @@ use super::test_disk::TestDisk;
 /// The code notes in a ledger what it has been promised. The ledger is a value of any type, and begins as its default.
 ///
 /// A broker in such code gets a [`ManualClock`](crate::ManualClock), so that it has no threads and takes the same steps each time, and
-/// a [`seed`](crate::BrokerConfig::seed).
+/// a [`seed`](crate::BrokerConfig::seed). Code whose steps differ from run to run is an error.
 ///
 /// # Examples
 ///
@@ -130,14 +131,15 @@ impl EveryCrash {
         self
     }
 
-    /// Ends it at these steps alone: what [`Failed`] says to repeat a point.
+    /// Ends it at these steps alone: what [`Failed`] says to repeat a point. A step that the code no longer comes to is no point, and
+    /// where none is left [`run`](EveryCrash::run) fails.
     #[must_use]
     pub fn steps(mut self, steps: RangeInclusive<u64>) -> EveryCrash {
         self.steps = steps;
         self
     }
 
-    /// Ends it at every so many-th step alone, 1 being every one. For a quick look; the rest is not checked.
+    /// Ends it at every so many-th step alone, 1 being every one, and 0 as well. For a quick look; the rest is not checked.
     #[must_use]
     pub fn stride(mut self, stride: u64) -> EveryCrash {
         self.stride = stride.max(1);
@@ -158,13 +160,17 @@ impl EveryCrash {
         self
     }
 
-    /// Runs `life` again and again, and `check` on what each leaves; gives the number of points that were checked.
+    /// Runs `life` again and again, and `check` on what each leaves; gives the number of points that were checked, at least 1.
     ///
-    /// `life` must end when the disk refuses, and is expected to: what it returns counts only while there is power.
+    /// `life` must end when the disk refuses, and is expected to: what it returns counts only while there is power. One that promises
+    /// nothing says so with a type, as Rust cannot guess the ledger: write `|disk, _: &mut ()|`.
     ///
     /// # Errors
     ///
-    /// [`Failed`] at the first point whose check fails or panics, or where `life` failed or panicked by itself.
+    /// [`Failed`] at the first point whose check fails or panics, or where `life` failed or panicked by itself; where `life` came to the
+    /// point by other [steps](TestDisk::steps) than in the first run, with other paths or ranges (that the same steps write other
+    /// bytes, or that a run reads more, is not noticed); and where there was no point to check, as with
+    /// [steps](EveryCrash::steps) that `life` does not have or no [crashes](EveryCrash::crashes).
     pub fn run<Ledger: Default>(
         &self,
         mut life: impl FnMut(&TestDisk, &mut Ledger) -> Outcome,
@@ -187,6 +193,11 @@ impl EveryCrash {
                 let again = format!(".steps({step}..={step})");
                 return Err(Failed::new(format!("step {step} of {last}, before it"), why, again));
             }
+            likeness::check("step", step, &disk.steps(), &calls).map_err(|why| {
+                let at_end = "the end".to_owned();
+                let call = call.as_ref().map_or(at_end, Call::to_string);
+                Failed::new(format!("step {step} of {last}, {call}"), why, String::new())
+            })?;
             for crash in self.crashes_at(step) {
                 let point = CrashPoint { step, steps: last, call: call.clone(), crash };
                 attempt(|| check(&disk.after(crash), &ledger, &point)).map_err(|why| {
@@ -196,7 +207,18 @@ impl EveryCrash {
                 count += 1;
             }
         }
-        Ok(count)
+        if count == 0 { Err(Failed::unchecked(self.why_unchecked(last))) } else { Ok(count) }
+    }
+
+    fn why_unchecked(&self, last: u64) -> String {
+        if self.crashes.as_ref().is_some_and(Vec::is_empty) {
+            return ".crashes([]) asks for no way to end the run".to_owned();
+        }
+        let steps = last - 1;
+        format!(
+            "the run has {steps} steps, with its end as point {last}, and .steps({:?}) asks for others",
+            self.steps
+        )
     }
 
     fn crashes_at(&self, step: u64) -> Vec<Crash> {
@@ -262,7 +284,6 @@ mod tests {
         assert_eq!(run(EveryCrash::new()), [1, 2, 3, 4]);
         assert_eq!(run(EveryCrash::new().stride(3)), [1, 4]);
         assert_eq!(run(EveryCrash::new().stride(0).steps(2..=3)), [2, 3]);
-        assert_eq!(run(EveryCrash::new().steps(9..=10)), [0; 0]);
         assert_eq!(run(EveryCrash::new().steps(0..=1)), [1], "there is no step 0");
         let disk = TestDisk::new();
         disk.create_dir(Path::new("a")).unwrap();
@@ -270,6 +291,67 @@ mod tests {
             run(EveryCrash::new().begin_with(&disk)),
             [1, 2, 3],
             "there is one directory less to make"
+        );
+    }
+
+    #[test]
+    fn a_run_that_checked_nothing_has_failed_and_says_why() {
+        let told = |every: EveryCrash| {
+            every.run(live, |_, _, _| panic!("a point is checked")).unwrap_err().to_string()
+        };
+        let none = |asked: &str| {
+            format!(
+                "no point was checked: the run has 3 steps, with its end as point 4, and .steps({asked}) asks for others"
+            )
+        };
+        assert_eq!(told(EveryCrash::new().steps(9..=10)), none("9..=10"));
+        assert_eq!(told(EveryCrash::new().steps(5..=u64::MAX)), none("5..=18446744073709551615"));
+        assert_eq!(told(EveryCrash::new().steps(0..=0)), none("0..=0"));
+        let of_crashes = "no point was checked: .crashes([]) asks for no way to end the run";
+        assert_eq!(told(EveryCrash::new().crashes([])), of_crashes);
+    }
+
+    #[test]
+    fn a_life_that_is_another_in_each_run_is_told() {
+        let told = |runs: [&[&'static str]; 2], steps| {
+            let mut run = 0;
+            let life = |disk: &TestDisk, _: &mut ()| {
+                for name in runs.get(run).into_iter().copied().flatten() {
+                    disk.create_dir(Path::new(name))?;
+                }
+                run += 1;
+                Ok(())
+            };
+            let every = EveryCrash::new().steps(steps).crashes([Crash::Kill]);
+            every.run(life, |_, (), _| Ok(())).map_err(|failed| failed.to_string())
+        };
+        let starts = |told: Result<u64, String>, start: &str| {
+            let told = told.unwrap_err();
+            assert!(told.starts_with(start) && told.contains("ManualClock"), "{told}");
+        };
+        let same = |point: &str| format!("at step {point}: the code does not do the same in each run: step");
+        assert_eq!(told([&["a", "b"], &["a", "b"]], 3..=3), Ok(1));
+        assert_eq!(told([&["a", "b"], &["a", "c"]], 1..=1), Ok(1), "nothing was made to go wrong behind it");
+        let other = same("2 of 3, a creation of the directory b");
+        starts(
+            told([&["a", "b"], &["a", "c"]], 2..=2),
+            &format!("{other} 2 was a creation of the directory b in"),
+        );
+        starts(
+            told([&["a", "b"], &["c", "b"]], 2..=2),
+            &format!("{other} 1 was a creation of the directory a in"),
+        );
+        let shorter =
+            format!("{other} 2 was a creation of the directory b in the first run and is the end now");
+        starts(told([&["a", "b"], &["a"]], 2..=2), &shorter);
+        let longer = same("3 of 3, the end");
+        starts(
+            told([&["a", "b"], &["a", "b", "c"]], 3..=3),
+            &format!("{longer} 3 was the end in the first run"),
+        );
+        starts(
+            told([&["a", "b"], &["a"]], 3..=3),
+            &format!("{longer} 2 was a creation of the directory b in"),
         );
     }
 

@@ -7,6 +7,7 @@ use super::call::Call;
 use super::crash::Crash;
 use super::failed::{Failed, Outcome, attempt};
 use super::fault::Fault;
+use super::likeness;
 use super::test_disk::TestDisk;
 
 /// Makes every call of a piece of code fail in turn, in every way, and checks what is left when it has ended.
@@ -116,14 +117,15 @@ impl EveryFault {
         self
     }
 
-    /// Only these calls fail: what [`Failed`] says to repeat a point.
+    /// Only these calls fail: what [`Failed`] says to repeat a point. A call that the code no longer makes is no point, and where none
+    /// is left [`run`](EveryFault::run) fails.
     #[must_use]
     pub fn calls(mut self, calls: RangeInclusive<u64>) -> EveryFault {
         self.calls = calls;
         self
     }
 
-    /// Only every so many-th call fails, 1 being every one. For a quick look; the rest is not checked.
+    /// Only every so many-th of the calls fails, 1 being every one, and 0 as well. For a quick look; the rest is not checked.
     #[must_use]
     pub fn stride(mut self, stride: u64) -> EveryFault {
         self.stride = stride.max(1);
@@ -137,13 +139,16 @@ impl EveryFault {
         self
     }
 
-    /// Runs `life` again and again, and `check` on what each leaves; gives the number of points that were checked.
+    /// Runs `life` again and again, and `check` on what each leaves; gives the number of points that were checked, at least 1.
     ///
-    /// What `life` returns counts only when nothing goes wrong.
+    /// What `life` returns counts only when nothing goes wrong. One that promises nothing says so with a type, as Rust cannot guess the
+    /// ledger: write `|disk, _: &mut ()|`.
     ///
     /// # Errors
     ///
-    /// [`Failed`] at the first point whose check fails or panics, or where `life` panics, or fails by itself.
+    /// [`Failed`] at the first point whose check fails or panics, or where `life` panics, or fails by itself; where `life` came to the
+    /// point by other [calls](TestDisk::calls) than in the first run; and where there was no point to check, as with
+    /// [calls](EveryFault::calls) that `life` does not make, or that none of the [faults](EveryFault::faults) can hit.
     pub fn run<Ledger: Default>(
         &self,
         mut life: impl FnMut(&TestDisk, &mut Ledger) -> Outcome,
@@ -152,10 +157,11 @@ impl EveryFault {
         let whole = self.disk.after(Crash::Kill);
         attempt(|| life(&whole, &mut Ledger::default()))
             .map_err(|why| Failed::new("no point, with nothing going wrong", why, String::new()))?;
-        let calls = whole.noted();
+        let (calls, first_did) = (whole.noted(), whole.calls());
+        let first = 1.max(*self.calls.start());
         let mut count = 0;
-        for (number, (call, is_step)) in (1..).zip(&calls) {
-            let from_first = number - 1;
+        for (number, (call, is_step)) in (1_u64..).zip(&calls) {
+            let from_first = number.saturating_sub(first);
             if !self.calls.contains(&number) || !u64::is_multiple_of(from_first, self.stride) {
                 continue;
             }
@@ -167,18 +173,30 @@ impl EveryFault {
                 let fault = if self.is_lasting { fault.from_call(number) } else { fault };
                 let (call, calls) = (call.clone(), calls.len() as u64);
                 let point = FaultPoint { number, calls, call, fault };
-                self.at(&point, &mut life, &mut check).map_err(|why| {
+                self.at(&point, &first_did, &mut life, &mut check).map_err(|why| {
                     Failed::new(&point, why, format!(".calls({number}..={number}) and that fault"))
                 })?;
                 count += 1;
             }
         }
-        Ok(count)
+        if count == 0 { Err(Failed::unchecked(self.why_unchecked(calls.len()))) } else { Ok(count) }
+    }
+
+    fn why_unchecked(&self, calls: usize) -> String {
+        let (start, end) = (*self.calls.start(), *self.calls.end());
+        if self.faults.is_empty() {
+            ".faults([]) asks for nothing to go wrong".to_owned()
+        } else if start.max(1) > end.min(calls as u64) {
+            format!("the run makes {calls} calls, and .calls({start}..={end}) asks for others")
+        } else {
+            "none of the faults can hit any of the calls that were asked for".to_owned()
+        }
     }
 
     fn at<Ledger: Default>(
         &self,
         point: &FaultPoint,
+        first_did: &[Call],
         life: &mut impl FnMut(&TestDisk, &mut Ledger) -> Outcome,
         check: &mut impl FnMut(&TestDisk, &Ledger, &FaultPoint) -> Outcome,
     ) -> Outcome {
@@ -187,6 +205,7 @@ impl EveryFault {
         // An error is what a fault is expected to bring; a panic is not.
         attempt(|| {
             let _ = life(&disk, &mut ledger);
+            likeness::check("call", point.number, &disk.calls(), first_did)?;
             disk.heal();
             check(&disk, &ledger, point)
         })
@@ -263,12 +282,48 @@ mod tests {
         let io = || EveryFault::new().faults([Fault::io()]);
         assert_eq!(run(io().calls(2..=3)), [2, 3]);
         assert_eq!(run(io().stride(2)), [1, 3, 5]);
+        assert_eq!(
+            run(io().stride(2).calls(2..=5)),
+            [2, 4],
+            "a stride begins with the first call that is asked for"
+        );
+        assert_eq!(run(io().stride(0).calls(0..=2)), [1, 2], "there is no call 0");
         assert_eq!(run(EveryFault::new().faults([Fault::io().on(Calls::Syncs)])), [5]);
         assert_eq!(run(EveryFault::new().faults([Fault::lying_sync(), Fault::full().of("file")])), [3, 4, 5]);
         let disk = TestDisk::new();
         disk.create_dir(Path::new("d")).unwrap();
         let begun = EveryFault::new().begin_with(&disk).faults([Fault::full()]);
         assert_eq!(run(begun), [3, 4], "the directory is there");
+    }
+
+    #[test]
+    fn a_run_that_checked_nothing_has_failed_and_says_why() {
+        let told = |every: EveryFault| {
+            every.run(live, |_, _, _| panic!("a point is checked")).unwrap_err().to_string()
+        };
+        let of_calls = "no point was checked: the run makes 5 calls, and .calls(9..=10) asks for others";
+        assert_eq!(told(EveryFault::new().calls(9..=10)), of_calls);
+        let of_faults = "no point was checked: .faults([]) asks for nothing to go wrong";
+        assert_eq!(told(EveryFault::new().faults([])), of_faults);
+        let of_hits = "no point was checked: none of the faults can hit any of the calls that were asked for";
+        assert_eq!(told(EveryFault::new().faults([Fault::lying_sync()]).calls(1..=4)), of_hits);
+        let idle = EveryFault::new().run(|_, (): &mut ()| Ok(()), |_, (), _| Ok(()));
+        assert!(idle.unwrap_err().to_string().contains("the run makes 0 calls"));
+    }
+
+    #[test]
+    fn a_life_that_is_another_in_each_run_is_told() {
+        let mut runs = 0;
+        let failed = EveryFault::new().calls(4..=5).faults([Fault::io()]).run(
+            |disk, failed| {
+                runs += 1;
+                if runs == 3 { Ok(()) } else { live(disk, failed) }
+            },
+            |_, _, _| Ok(()),
+        );
+        let told = failed.unwrap_err().to_string();
+        let expected = "the code does not do the same in each run: call 1 was a creation of the directory d in the first run and is the end";
+        assert!(told.starts_with("at call 5 of 5, a sync of file") && told.contains(expected), "{told}");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// What the pieces of code return that are run again and again: `?` makes one of most errors, `.into()` of a text.
 pub type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
-/// A check did not hold, or a piece of code failed by itself: at which point, why, and how to repeat it.
+/// A check did not hold, or a piece of code failed by itself: at which point, why, and how to repeat it. Or nothing was checked.
 ///
 /// Its text has the error that it was given with all that caused it, as a file and a byte may be known only further down. So it
 /// has no [`source`](Error::source) of its own.
@@ -31,6 +31,11 @@ pub struct Failed {
 impl Failed {
     pub(super) fn new(point: impl fmt::Display, why: Box<dyn Error + Send + Sync>, again: String) -> Failed {
         Failed { place: format!("at {point}"), why, again }
+    }
+
+    /// What was asked for is no point of the run: a check that was never called has not held.
+    pub(super) fn unchecked(why: String) -> Failed {
+        Failed { place: "no point was checked".to_owned(), why: why.into(), again: String::new() }
     }
 }
 

@@ -53,6 +53,8 @@ mod state;
 
 mod test_disk;
 
+mod likeness;
+
 mod every_crash;
 mod every_fault;
 mod failed;
