@@ -269,7 +269,8 @@ impl BrokerConfig {
         self
     }
 
-    /// Whether a producer or a consumer that names a topic that does not exist creates it, with default settings. Off by
+    /// Whether a producer that sends to a topic that does not exist creates it, with default settings, and so a consumer that is
+    /// [assigned](crate::Consumer::assign) a partition of one. [Subscribing](crate::Consumer::subscribe) to a name creates nothing. Off by
     /// default; on in Kafka, as `auto.create.topics.enable`.
     #[must_use]
     pub fn auto_create_topics(mut self, is_allowed: bool) -> BrokerConfig {

@@ -17,7 +17,7 @@ use crate::offset::{LeaderEpoch, Offset, Timestamp, TopicPartition};
 use crate::segment::Span;
 use crate::signal::Watcher;
 use crate::sync::Arc;
-use crate::topic::Catalog;
+use crate::topic::{Catalog, TopicEntry};
 use crate::uuid::Uuid;
 
 /// One partition of a consumer; see the [module](self).
@@ -91,15 +91,12 @@ impl Reading<'_> {
 }
 
 impl Assigned {
-    /// A partition without a position.
+    /// A partition of a topic, without a position.
     ///
     /// # Errors
     ///
-    /// [`Error::UnknownTopic`], [`Error::UnknownPartition`], and those of creating its topic. One that is offline is none: reading
-    /// it will be.
-    pub(super) fn new(name: TopicPartition, reading: Reading<'_>) -> Result<Assigned> {
-        // Where groups are offline, that is told of a topic that could not be created, too.
-        let topic = reading.shared.topic_or_create(name.topic())?;
+    /// [`Error::UnknownPartition`]. One that is offline is none: reading it will be.
+    pub(super) fn new(name: TopicPartition, topic: &TopicEntry, reading: Reading<'_>) -> Result<Assigned> {
         let log = match topic.log(name.partition().into()) {
             Ok(log) => Some(WatchedLog::new(log, reading.watcher)),
             Err(Error::PartitionOffline { .. }) => None,

@@ -134,7 +134,7 @@ impl Consumer {
     ///
     /// [`Error::AssignedTwice`], [`Error::UnknownTopic`], [`Error::UnknownPartition`], [`Error::Closed`];
     /// [`Error::WrongSubscription`] for a consumer that [subscribes](Consumer::subscribe); where topics are created by naming them,
-    /// those of [`Admin::create_topic`](crate::Admin::create_topic). Nothing has changed then.
+    /// those of [`Admin::create_topic`](crate::Admin::create_topic). The assignment has not changed then.
     pub fn assign(&mut self, partitions: impl IntoIterator<Item = TopicPartition>) -> Result<()> {
         let mut names = BTreeSet::new();
         for name in partitions {
@@ -152,7 +152,8 @@ impl Consumer {
         let stay: BTreeSet<_> = known.iter().filter(stays).map(|one| one.name().clone()).collect();
         let mut added = Vec::new();
         for name in names.difference(&stay) {
-            added.push(Assigned::new(name.clone(), reading)?);
+            let topic = reading.shared.topic_or_create(name.topic())?;
+            added.push(Assigned::new(name.clone(), &topic, reading)?);
         }
         known.retain(|one| stay.contains(one.name()));
         known.extend(added);

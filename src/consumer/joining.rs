@@ -373,7 +373,13 @@ impl Consumer {
         let Ok((reading, assigned)) = self.parts() else { return };
         let mut is_any_gone = false;
         for (topic, partition) in added.iter() {
-            match Assigned::new(TopicPartition::new(topic, partition), reading) {
+            // Not created where it is not there: nobody has named it now, and it was deleted.
+            let one = reading
+                .shared
+                .catalog
+                .topic(topic)
+                .and_then(|entry| Assigned::new(TopicPartition::new(topic, partition), &entry, reading));
+            match one {
                 Ok(one) => assigned.push(one),
                 Err(_) => is_any_gone = true,
             }

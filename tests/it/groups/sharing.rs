@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use streamlog::{Consumer, CooperativeSticky, NewTopic};
+use streamlog::{Broker, BrokerConfig, Consumer, CooperativeSticky, Error, NewTopic};
 
 use super::{assignors, broker, builder, fill, member, settle, shares};
 use crate::kit::Place;
@@ -183,4 +183,28 @@ fn a_topic_that_is_made_again_during_a_rebalance_is_read() {
         }
     }
     assert_eq!((count, shares(&members)), (2, vec![1, 1]));
+}
+
+#[test]
+fn a_topic_that_is_deleted_during_a_rebalance_is_not_created_by_it() {
+    let place = Place::memory().config(|config: BrokerConfig| config.auto_create_topics(true));
+    let join = |broker: &Broker| {
+        let mut consumer = builder(broker).build().unwrap();
+        consumer.subscribe_matching(|name| name == "t").unwrap();
+        consumer
+    };
+    for at in 0..8 {
+        let broker = broker(&place, &[("t", 4)]);
+        let mut members = vec![join(&broker), join(&broker)];
+        settle(&mut members);
+        members.push(join(&broker));
+        for step in 0..24 {
+            if step == at {
+                broker.admin().delete_topic("t").unwrap();
+            }
+            // Who still reads it may be told that it is gone.
+            let _ = members[step % 3].poll(Duration::ZERO);
+        }
+        assert!(matches!(broker.topic("t"), Err(Error::UnknownTopic { .. })), "deleted before poll {at}");
+    }
 }
