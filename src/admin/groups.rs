@@ -149,17 +149,20 @@ impl Admin {
         for partition in partitions {
             let log = self.partition_log(partition)?;
             if let Some(offset) = place(&groups, group, &log, to)? {
-                // By the epoch a reader finds out where a power cut takes what lies before the offset.
-                offsets.insert(partition.clone(), (offset, log.epoch_before(offset)));
+                offsets.insert(partition.clone(), (offset, log));
             }
         }
-        let commit = |(partition, &(offset, leader_epoch)): (&TopicPartition, &(Offset, _))| OffsetToCommit {
+        let commit = |(partition, (offset, log)): (&TopicPartition, &(Offset, Arc<Log>))| OffsetToCommit {
             partition: partition.clone(),
-            offset,
-            leader_epoch,
+            offset: *offset,
+            // By it a reader finds out where a power cut takes what lies before the offset.
+            leader_epoch: log.epoch_before(*offset),
             metadata: String::new(),
         };
-        groups.reset(group, offsets.iter().map(commit).collect())?.wait()?;
+        let is_there = |partition: &TopicPartition| {
+            offsets.get(partition).is_some_and(|(_, log)| log.check_open().is_ok())
+        };
+        groups.reset(group, offsets.iter().map(commit).collect(), is_there)?.wait()?;
         Ok(offsets.into_iter().map(|(partition, (offset, _))| (partition, offset)).collect())
     }
 

@@ -26,6 +26,11 @@ impl Shared {
 
     /// The coordinator, where there ever was a group.
     pub(crate) fn known_coordinator(&self) -> Result<Option<Arc<Coordinator>>> {
+        self.check_open()?;
+        // Without the lock: while it is held over the creation of this topic, a change of another one may ask.
+        if matches!(self.catalog.topic(OFFSETS_TOPIC), Err(Error::UnknownTopic { .. })) {
+            return Ok(None);
+        }
         self.begin_groups(|| Ok(None))
     }
 

@@ -90,20 +90,23 @@ impl Shared {
 
     /// Creates a topic, of which no group has committed anything.
     pub(crate) fn create_topic(&self, topic: NewTopic) -> Result<Arc<TopicEntry>> {
-        let (groups, name) = (self.known_coordinator()?, topic.name.clone());
-        // What a deletion of one of this name left, where it was cut short; and what was committed while it went on. Nobody may
-        // commit anything of the new one meanwhile.
+        let name = topic.name.clone();
         let gives_up = self.dirs.first().config.recovery == RecoveryMode::Salvage;
-        let before = || groups.map_or(Ok(()), |groups| groups.topic_creating(&name, gives_up));
-        self.catalog.create_topic_after(topic, before)
+        self.catalog.create_topic_after(topic, || {
+            // What a deletion of one of this name left, where it was cut short. Nobody commits anything of that one any more, nor of the
+            // new one yet; and where there is no group now, nobody has.
+            self.known_coordinator()?.map_or(Ok(()), |groups| groups.topic_creating(&name, gives_up))
+        })
     }
 
     /// Deletes a topic, and what groups have committed of it.
     pub(crate) fn delete_topic(&self, name: &str) -> Result<()> {
-        let groups = self.known_coordinator()?;
         self.catalog.delete_topic(name, || {
-            // The topic is gone, whatever comes of this; who creates another of its name does it first.
-            if let Some(Err(error)) = groups.map(|groups| groups.topic_deleted(name)) {
+            let groups = self.known_coordinator();
+            let forgotten =
+                groups.and_then(|groups| groups.map_or(Ok(()), |groups| groups.topic_deleted(name)));
+            // The topic is gone, whatever came of this; who creates another of its name does it first.
+            if let Err(error) = forgotten {
                 log::warn!(
                     "topic {name} is deleted, but not what groups have committed of it: {}",
                     Chain(&error)

@@ -192,14 +192,22 @@ impl Consumer {
                 generation: NO_GENERATION,
             },
         };
-        let committed = group.coordinator.commit(CommitRequest { member, offsets }).map_err(|error| {
-            let is_joining = self.member.as_ref().is_some_and(Membership::is_joining);
-            match error {
-                // The group has begun a generation that the consumer is in, and has not looked at yet.
-                Error::IllegalGeneration { group, .. } if is_joining => Error::RebalanceInProgress { group },
-                error => error,
-            }
-        })?;
+        let is_there = |partition: &TopicPartition| {
+            let known = self.assigned.binary_search_by(|one| one.name().cmp(partition));
+            let known = known.ok().and_then(|place| self.assigned.get(place));
+            known.is_some_and(|one| !one.is_gone(&shared.catalog))
+        };
+        let committed =
+            group.coordinator.commit(CommitRequest { member, offsets }, is_there).map_err(|error| {
+                let is_joining = self.member.as_ref().is_some_and(Membership::is_joining);
+                match error {
+                    // The group has begun a generation that the consumer is in, and has not looked at yet.
+                    Error::IllegalGeneration { group, .. } if is_joining => {
+                        Error::RebalanceInProgress { group }
+                    }
+                    error => error,
+                }
+            })?;
         let state = if group.acks == Acks::All { State::Appended(committed) } else { State::Durable };
         Ok(Commit { background, state })
     }

@@ -81,7 +81,7 @@ fn what_is_committed_is_known_again_after_an_open() {
     let mut offset = to_commit("u", 9);
     (offset.metadata, offset.leader_epoch) = ("state".to_owned(), LeaderEpoch::from_i32(4));
     let request = CommitRequest { member: nobody("simple"), offsets: vec![offset, to_commit("v", 1)] };
-    world.coordinator.commit(request).unwrap().wait().unwrap();
+    world.coordinator.commit(request, |_| true).unwrap().wait().unwrap();
     world.clock.advance(SECOND);
     world.reopen();
     for group in ["a", "b", "c", "d"] {
@@ -167,7 +167,7 @@ fn a_text_over_its_limit_refuses_the_whole_commit() {
     let mut long = to_commit("u", 1);
     long.metadata = "m".repeat(4097);
     let request = CommitRequest { member: nobody("g"), offsets: vec![to_commit("t", 1), long] };
-    let refused = world.coordinator.commit(request).unwrap_err();
+    let refused = world.coordinator.commit(request, |_| true).unwrap_err();
     assert!(matches!(refused, Error::OffsetMetadataTooLarge { bytes: 4097, limit: 4096, .. }), "{refused}");
     assert_eq!(world.committed("g", "t"), None);
     assert!(world.coordinator.list().unwrap().is_empty());
@@ -181,7 +181,7 @@ fn offsets_are_reset_and_deleted_only_where_no_member_needs_them() {
     world.commit(&member, "old", 7).unwrap();
     let not_empty =
         |refused: Error| assert!(matches!(refused, Error::GroupNotEmpty { members: 1, .. }), "{refused}");
-    not_empty(world.coordinator.reset("g", vec![to_commit("t", 0)]).unwrap_err());
+    not_empty(world.coordinator.reset("g", vec![to_commit("t", 0)], |_| true).unwrap_err());
     not_empty(world.coordinator.delete_group("g").unwrap_err());
     let refused = world.coordinator.delete_offsets("g", &[partition("t", 0)]).unwrap_err();
     assert!(matches!(refused, Error::GroupSubscribed { .. }), "{refused}");
@@ -193,7 +193,7 @@ fn offsets_are_reset_and_deleted_only_where_no_member_needs_them() {
         .unwrap();
     assert_eq!((world.committed("g", "t"), world.committed("g", "old")), (Some(7), None));
     world.coordinator.leave(&member, "").unwrap();
-    world.coordinator.reset("g", vec![to_commit("t", 2)]).unwrap().wait().unwrap();
+    world.coordinator.reset("g", vec![to_commit("t", 2)], |_| true).unwrap().wait().unwrap();
     world.reopen();
     assert_eq!((world.committed("g", "t"), world.committed("g", "old")), (Some(2), None));
     world.coordinator.delete_group("g").unwrap().wait().unwrap();
@@ -334,7 +334,7 @@ fn a_failed_append_changes_nothing() {
         let mut large = to_commit("t", offset);
         large.metadata = "m".repeat(30_000);
         let request = CommitRequest { member: first.clone(), offsets: vec![large] };
-        if let Err(error) = world.coordinator.commit(request) {
+        if let Err(error) = world.coordinator.commit(request, |_| true) {
             failure = Some((offset, error));
             break;
         }
@@ -360,7 +360,7 @@ fn groups_of_an_offline_partition_say_so_and_others_go_on() {
                     coordinator.committed(group, None).unwrap_err(),
                     coordinator.describe(group).unwrap_err(),
                     coordinator
-                        .commit(CommitRequest { member: nobody(group), offsets: Vec::new() })
+                        .commit(CommitRequest { member: nobody(group), offsets: Vec::new() }, |_| true)
                         .unwrap_err(),
                     coordinator.delete_group(group).unwrap_err(),
                 ];

@@ -87,6 +87,17 @@ impl GroupData {
         changes
     }
 
+    /// What there is to be stored where these offsets are forgotten: with the last one, a group that never had members goes too. One
+    /// that had is kept for as long as is usual.
+    pub(super) fn forgetting(&self, partitions: impl Iterator<Item = TopicPartition>) -> Vec<Change> {
+        let mut changes: Vec<Change> = partitions.map(forgotten).collect();
+        let is_rest = !changes.is_empty() && changes.len() == self.offsets.all().len();
+        if is_rest && self.classic.state() == GroupState::Empty && self.classic.since().is_none() {
+            changes.push(Change::Group(None));
+        }
+        changes
+    }
+
     /// When anything of it may be forgotten next.
     pub(super) fn first_due(&self, config: &GroupConfig) -> Option<Timestamp> {
         let offsets = self.offsets.first_due(self.expiry(), self.opened, config.offsets_retention);
@@ -96,7 +107,7 @@ impl GroupData {
     /// When a group without members and offsets may be forgotten.
     fn bare_due(&self, config: &GroupConfig) -> Option<Timestamp> {
         let is_bare = self.classic.state() == GroupState::Empty && self.offsets.is_empty();
-        let since = self.classic.since().filter(|_| is_bare)?;
+        let since = self.classic.since().or(self.opened).filter(|_| is_bare)?;
         Some(since.saturating_add(config.retention_check_interval))
     }
 

@@ -16,12 +16,21 @@ use crate::offset::{Offset, TopicPartition};
 use crate::sync::Arc;
 
 impl Coordinator {
-    /// OffsetCommit: all of it or nothing. On return it is appended, and counts; not yet synced.
-    pub(crate) fn commit(&self, request: CommitRequest) -> Result<Committed> {
-        let CommitRequest { member, offsets } = request;
+    /// OffsetCommit: all of it or nothing, but for partitions that are not there any more. On return it is appended, and counts;
+    /// not yet synced.
+    ///
+    /// `is_there` tells of a partition whether its topic is still the one that was read. It is asked under the group's lock: what is
+    /// committed before a topic is gone is forgotten by its deletion, and nothing is committed of it after that.
+    pub(crate) fn commit(
+        &self,
+        request: CommitRequest,
+        is_there: impl Fn(&TopicPartition) -> bool,
+    ) -> Result<Committed> {
+        let CommitRequest { member, mut offsets } = request;
         let cell = self.cell(&member.group)?;
         self.act(&cell, |data, now, _| {
             data.classic.check_commit(&member, now)?;
+            offsets.retain(|to_commit| is_there(&to_commit.partition));
             self.commit_offsets(&cell, data, offsets, now)
         })
     }
@@ -37,11 +46,17 @@ impl Coordinator {
         Ok(committed)
     }
 
-    /// Sets offsets of a group without members, which is made if there is none.
-    pub(crate) fn reset(&self, group: &str, offsets: Vec<OffsetToCommit>) -> Result<Committed> {
+    /// Sets offsets of a group without members, which is made if there is none. `is_there` as in a commit.
+    pub(crate) fn reset(
+        &self,
+        group: &str,
+        mut offsets: Vec<OffsetToCommit>,
+        is_there: impl Fn(&TopicPartition) -> bool,
+    ) -> Result<Committed> {
         let cell = self.cell(group)?;
         self.act(&cell, |data, now, _| {
             check_empty(&cell, data)?;
+            offsets.retain(|to_commit| is_there(&to_commit.partition));
             self.commit_offsets(&cell, data, offsets, now)
         })
     }
@@ -49,7 +64,7 @@ impl Coordinator {
     /// Deletes offsets of topics that no member subscribes to.
     pub(crate) fn delete_offsets(&self, group: &str, partitions: &[TopicPartition]) -> Result<Committed> {
         let cell = self.existing(group)?;
-        self.act(&cell, |data, now, _| {
+        self.act(&cell, |data, now, effects| {
             check_exists(&cell, data)?;
             if data.classic.member_count() > 0 {
                 let Some(subscribed) = data.classic.subscribed() else {
@@ -63,8 +78,10 @@ impl Coordinator {
                 }
             }
             let known = partitions.iter().filter(|partition| data.offsets.all().contains_key(partition));
-            let changes = known.cloned().map(forgotten).collect();
-            self.store(&cell, data, changes, now)
+            let changes = data.forgetting(known.cloned());
+            let stored = self.store(&cell, data, changes, now)?;
+            effects.is_changed = !data.classic.exists();
+            Ok(stored)
         })
     }
 
@@ -100,10 +117,15 @@ impl Coordinator {
         self.check_open()?;
         let (mut result, mut stored) = (Ok(()), Vec::new());
         for cell in self.cells() {
-            let deleted = self.act(&cell, |data, now, _| {
+            let deleted = self.act(&cell, |data, now, effects| {
                 let offsets = data.offsets.all().keys().filter(|partition| partition.topic() == topic);
-                let changes: Vec<Change> = offsets.cloned().map(forgotten).collect();
-                if changes.is_empty() { Ok(None) } else { self.store(&cell, data, changes, now).map(Some) }
+                let changes = data.forgetting(offsets.cloned());
+                if changes.is_empty() {
+                    return Ok(None);
+                }
+                let stored = self.store(&cell, data, changes, now)?;
+                effects.is_changed = !data.classic.exists();
+                Ok(Some(stored))
             });
             match deleted {
                 Ok(deleted) => stored.extend(deleted),

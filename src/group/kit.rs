@@ -91,7 +91,7 @@ impl World {
 
     pub(super) fn commit(&self, member: &MemberRef, topic: &str, offset: u32) -> Result<()> {
         let request = CommitRequest { member: member.clone(), offsets: vec![to_commit(topic, offset)] };
-        self.coordinator.commit(request)?.wait()
+        self.coordinator.commit(request, |_| true)?.wait()
     }
 
     /// What a group has committed in partition 0 of a topic.

@@ -255,7 +255,7 @@ impl Life {
             metadata: String::new(),
         });
         let request = CommitRequest { member: client.reference(), offsets: offsets.collect() };
-        match self.world.coordinator.commit(request) {
+        match self.world.coordinator.commit(request, |_| true) {
             Ok(committed) => {
                 committed.wait().unwrap();
                 self.commits += 1;
@@ -292,7 +292,7 @@ impl Life {
 
     fn reset(&mut self) {
         let (group, offset) = (GROUPS[self.random.usize(0..GROUPS.len())], self.random.u32(0..3));
-        match self.world.coordinator.reset(group, vec![super::kit::to_commit("t", offset)]) {
+        match self.world.coordinator.reset(group, vec![super::kit::to_commit("t", offset)], |_| true) {
             Ok(committed) => {
                 committed.wait().unwrap();
                 self.committed.insert((group, 0), offset.into());

@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use streamlog::{AutoOffsetReset, CooperativeSticky, Error, Offset, OffsetAndMetadata, OffsetSpec, Record};
+use streamlog::{
+    AutoOffsetReset, CooperativeSticky, Error, NewTopic, Offset, OffsetAndMetadata, OffsetSpec, Record,
+};
 
 use super::{GROUP, broker, builder, fill, member, partition, settle};
 use crate::kit::Place;
@@ -293,4 +295,54 @@ fn what_an_idle_consumer_without_a_membership_has_committed_does_not_expire() {
     std::mem::forget(consumer);
     place.clock.advance(8 * DAY);
     assert_eq!(committed(&broker, 0), None, "nobody reads any more");
+}
+
+/// Deletes the topic and makes another of its name; nothing comes of it. As if another thread did it in the middle of a call.
+fn replace_t<T>(broker: &streamlog::Broker) -> impl Iterator<Item = T> {
+    std::iter::from_fn(|| {
+        broker.admin().delete_topic("t").unwrap();
+        broker.admin().create_topic(NewTopic::new("t")).unwrap();
+        None
+    })
+}
+
+#[test]
+fn what_is_committed_while_its_topic_is_replaced_does_not_count_for_the_next_one() {
+    for place in Place::both() {
+        let broker = broker(&place, &[("t", 1)]);
+        fill(&broker, "t", 0, 50);
+        let mut consumer = builder(&broker).build().unwrap();
+        consumer.assign([partition("t", 0)]).unwrap();
+        let offsets = [(partition("t", 0), Offset::from(50_u32))];
+        consumer.commit_offsets(offsets.into_iter().chain(replace_t(&broker))).unwrap();
+        assert_eq!(committed(&broker, 0), None);
+
+        let names = [partition("t", 0)];
+        fill(&broker, "t", 0, 50);
+        let partitions = names.iter().chain(replace_t(&broker));
+        broker.admin().reset_group_offsets(GROUP, partitions, OffsetSpec::Latest).unwrap();
+        assert_eq!(committed(&broker, 0), None);
+    }
+}
+
+#[test]
+fn a_group_that_never_had_members_goes_with_its_last_offset() {
+    let place = Place::memory();
+    let broker = broker(&place, &[("t", 1), ("u", 1)]);
+    let commit = || {
+        let mut consumer = builder(&broker).build().unwrap();
+        consumer.assign([partition("t", 0), partition("u", 0)]).unwrap();
+        let offsets = [(partition("t", 0), Offset::ZERO), (partition("u", 0), Offset::ZERO)];
+        consumer.commit_offsets(offsets).unwrap();
+    };
+    let groups = || broker.admin().list_groups().unwrap().len();
+    commit();
+    broker.admin().delete_group_offsets(GROUP, [&partition("t", 0)]).unwrap();
+    assert_eq!(groups(), 1, "there is one left");
+    broker.admin().delete_topic("u").unwrap();
+    assert_eq!(groups(), 0);
+    broker.admin().create_topic(NewTopic::new("u")).unwrap();
+    commit();
+    broker.admin().delete_group_offsets(GROUP, [&partition("t", 0), &partition("u", 0)]).unwrap();
+    assert_eq!(groups(), 0);
 }
