@@ -374,12 +374,9 @@ impl Consumer {
         let mut is_any_gone = false;
         for (topic, partition) in added.iter() {
             // Not created where it is not there: nobody has named it now, and it was deleted.
-            let one = reading
-                .shared
-                .catalog
-                .topic(topic)
-                .and_then(|entry| Assigned::new(TopicPartition::new(topic, partition), &entry, reading));
-            match one {
+            let entry = reading.shared.catalog.topic(topic);
+            let name = TopicPartition::new(topic, partition);
+            match entry.and_then(|entry| Assigned::new(name, &entry, reading)) {
                 Ok(one) => assigned.push(one),
                 Err(_) => is_any_gone = true,
             }

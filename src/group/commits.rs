@@ -2,7 +2,7 @@
 //!
 //! A commit is decided, appended and applied under its group's lock, and synced by whoever asked, without it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::cell::{Cell, GroupData, forgotten};
 use super::change::Change;
@@ -78,7 +78,9 @@ impl Coordinator {
                 }
             }
             let known = partitions.iter().filter(|partition| data.offsets.all().contains_key(partition));
-            let changes = data.forgetting(known.cloned());
+            // Each once, however often it was named.
+            let known: BTreeSet<TopicPartition> = known.cloned().collect();
+            let changes = data.forgetting(known.into_iter());
             let stored = self.store(&cell, data, changes, now)?;
             effects.is_changed = !data.classic.exists();
             Ok(stored)

@@ -337,8 +337,9 @@ fn a_group_that_never_had_members_goes_with_its_last_offset() {
     };
     let groups = || broker.admin().list_groups().unwrap().len();
     commit();
-    broker.admin().delete_group_offsets(GROUP, [&partition("t", 0)]).unwrap();
+    broker.admin().delete_group_offsets(GROUP, [&partition("t", 0); 2]).unwrap();
     assert_eq!(groups(), 1, "there is one left");
+    assert!(broker.admin().describe_group(GROUP).is_ok());
     broker.admin().delete_topic("u").unwrap();
     assert_eq!(groups(), 0);
     broker.admin().create_topic(NewTopic::new("u")).unwrap();
