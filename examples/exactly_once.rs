@@ -5,70 +5,131 @@
 //! ```
 //!
 //! The program adds up apples. It stores the sum together with the offset of the next record, in one file, which it replaces whole; so
-//! both are of the same moment, and whoever reads the file goes on from there. Is that enough? The example runs the program on a
-//! [`TestDisk`], ends it at each of its steps (killed, or the power goes), lets it go on with what is left, and compares the sum. Then
-//! it does the same with a program that stores sum and offset in two files, one after the other, and shows the point at which that one
-//! counts apples twice.
+//! both are of the same moment, and whoever reads the file goes on from there. And it reads only what is on the device, with
+//! [`IsolationLevel::ReadDurable`]. Is that enough? The example runs the program on a [`TestDisk`], beside a sender whose records are
+//! readable before they are durable, ends both at each of their steps (killed, or the power goes), lets them go on with what is left,
+//! and compares the sum with what is in the log.
 //!
-//! Prints how many points were tried, and the point that fails. It needs the feature `testing`, and no disk.
+//! Then it does the same with two programs that are wrong, and shows a point at which each is. One stores sum and offset in two
+//! files, one after the other, and counts apples twice. The other reads what a power cut can still take back: then its file holds a
+//! record that the log does not, and the offset of that record is given to another one, which is never counted.
+//!
+//! Prints how many points were tried, and the points that fail. It needs the feature `testing`, and no disk.
 
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
+use std::error::Error;
 use std::io::{self, IoSlice};
 use std::path::Path;
 use std::time::Duration;
 
 use streamlog::testing::{Crash, EveryCrash, Failed, Outcome, TestDisk};
 use streamlog::{
-    Access, AutoOffsetReset, Broker, BrokerConfig, ManualClock, NewTopic, Offset, PartitionId, Record,
-    Result, Storage, Timestamp, TopicPartition,
+    Access, Acks, AutoOffsetReset, Broker, BrokerConfig, IsolationLevel, ManualClock, NewTopic, Offset,
+    PartitionId, Record, Result, Storage, Timestamp, TopicPartition,
 };
 
-/// What is sent, and what the sum must be in the end, however often the program was ended on the way.
-const APPLES: [u64; 5] = [3, 1, 4, 1, 5];
+/// What lies in the topic at first, durable.
+const BEFORE: [u64; 5] = [3, 1, 4, 1, 5];
+/// What is sent while the program runs, and is synced only later.
+const MEANWHILE: [u64; 2] = [9, 2];
+/// What is sent after the crash.
+const AFTER: [u64; 3] = [7, 8, 6];
 
 /// Where the program keeps its results.
 const RESULTS: &str = "results";
 
+/// A way to write the program.
+#[derive(Clone, Copy)]
+struct Program {
+    /// What it reads.
+    isolation: IsolationLevel,
+    /// How it stores its sum and the offset of the next record.
+    save: fn(&dyn Storage, u64, Offset) -> io::Result<()>,
+}
+
 fn main() -> Result<(), Failed> {
-    let sent = send();
-    let points = check(&sent, save_together)?;
+    let topic = topic();
+    let right = Program { isolation: IsolationLevel::ReadDurable, save: save_together };
+    let points = check(&topic, right)?;
     println!("one file: right after a crash at each of {points} points");
-    match check(&sent, save_apart) {
+    match check(&topic, Program { save: save_apart, ..right }) {
         Ok(points) => println!("two files: right at each of {points} points, by luck"),
         Err(failed) => println!("two files: {failed}"),
+    }
+    match check(&topic, Program { isolation: IsolationLevel::ReadUncommitted, ..right }) {
+        Ok(points) => println!("not yet durable: right at each of {points} points, by luck"),
+        Err(failed) => println!("not yet durable: {failed}"),
     }
     Ok(())
 }
 
 /// Ends the program everywhere, and checks what its next run makes of what is left.
-fn check(sent: &TestDisk, save: Save) -> Result<u64, Failed> {
-    EveryCrash::new().begin_with(sent).run(
-        |disk, _: &mut ()| add_up(disk, save),
+fn check(topic: &TestDisk, program: Program) -> Result<u64, Failed> {
+    EveryCrash::new().begin_with(topic).run(
+        |disk, _: &mut ()| {
+            let broker = open(disk)?;
+            send(&broker, MEANWHILE)?; // readable from here on
+            add_up(&broker, disk, program)?;
+            sync(&broker)?; // and durable from here on
+            add_up(&broker, disk, program)
+        },
         |disk, (), _point| {
-            add_up(disk, save)?;
-            match load(disk)? {
-                (sum, _) if sum == APPLES.iter().sum::<u64>() => Ok(()),
-                (sum, _) => Err(format!("{sum} apples").into()),
+            let broker = open(disk)?;
+            send(&broker, AFTER)?;
+            sync(&broker)?;
+            add_up(&broker, disk, program)?;
+            let (sum, _) = load(disk)?;
+            match sent(&broker)? {
+                apples if apples == sum => Ok(()),
+                apples => Err(format!("{sum} apples of {apples}").into()),
             }
         },
     )
 }
 
-/// A disk with the records on it.
-fn send() -> TestDisk {
+/// A disk with a topic on it.
+fn topic() -> TestDisk {
     let disk = TestDisk::new();
-    let sent = open(&disk).and_then(|broker| {
+    let made = open(&disk).and_then(|broker| {
         broker.admin().create_topic(NewTopic::new("apples"))?;
-        let producer = broker.producer().build()?;
-        for apples in APPLES {
-            drop(producer.send(Record::to("apples").value(&apples.to_string()))?);
-        }
-        producer.close(Duration::ZERO)?;
+        send(&broker, BEFORE)?;
         broker.close()
     });
-    sent.expect("nothing goes wrong on this disk yet");
+    made.expect("nothing goes wrong on this disk yet");
     disk.after(Crash::PowerCut)
+}
+
+/// Sends records that are not synced yet.
+fn send<const N: usize>(broker: &Broker, apples: [u64; N]) -> Result<()> {
+    let producer = broker.producer().acks(Acks::Leader).build()?;
+    for count in apples {
+        drop(producer.send(Record::to("apples").value(&count.to_string()))?);
+    }
+    producer.close(Duration::ZERO)
+}
+
+/// What a checkpoint does sooner or later.
+fn sync(broker: &Broker) -> Result<Offset> {
+    broker.topic("apples")?.partition(0)?.sync()
+}
+
+/// What the sum must be: that of all records that the log holds.
+fn sent(broker: &Broker) -> Result<u64, Box<dyn Error + Send + Sync>> {
+    let (apples, mut next, mut sum) = (broker.topic("apples")?.partition(0)?, Offset::ZERO, 0);
+    while next < apples.log_end_offset() {
+        for batch in &apples.read(next, 1 << 20)? {
+            for record in &batch.records()? {
+                sum += count(record.value())?;
+            }
+            next = batch.next_offset();
+        }
+    }
+    Ok(sum)
+}
+
+fn count(value: Option<&[u8]>) -> Result<u64, Box<dyn Error + Send + Sync>> {
+    Ok(str::from_utf8(value.unwrap_or_default())?.parse()?)
 }
 
 fn open(disk: &TestDisk) -> Result<Broker> {
@@ -78,16 +139,13 @@ fn open(disk: &TestDisk) -> Result<Broker> {
     Broker::builder().log_dir("data").storage(disk.clone()).clock(clock).config(config).open()
 }
 
-/// How the program stores its sum and the offset of the next record.
-type Save = fn(&dyn Storage, u64, Offset) -> io::Result<()>;
-
-/// The program: goes on where it stood, to the end of the topic.
-fn add_up(disk: &TestDisk, save: Save) -> Outcome {
-    let broker = open(disk)?;
+/// The program: goes on where it stood, to the end of what it may read.
+fn add_up(broker: &Broker, disk: &TestDisk, program: Program) -> Outcome {
     let (mut sum, next) = load(disk)?;
     let apples = TopicPartition::new("apples", PartitionId::ZERO);
-    // An offset that is gone would be an error, not a silent jump.
-    let builder = broker.consumer().auto_offset_reset(AutoOffsetReset::None);
+    // Nothing that a power cut could take back: what is in the file must be in the log. Then no stored offset can be behind the end
+    // of the log, nor be given to another record; without a policy to reset it, one that is gone all the same would be an error.
+    let builder = broker.consumer().isolation(program.isolation).auto_offset_reset(AutoOffsetReset::None);
     let mut consumer = builder.max_poll_records(2).build()?;
     consumer.assign([apples.clone()])?;
     consumer.seek(&apples, next)?;
@@ -97,9 +155,9 @@ fn add_up(disk: &TestDisk, save: Save) -> Outcome {
             return Ok(());
         }
         for record in &records {
-            sum += str::from_utf8(record.value().unwrap_or_default())?.parse::<u64>()?;
+            sum += count(record.value())?;
         }
-        save(disk, sum, consumer.position(&apples)?)?;
+        (program.save)(disk, sum, consumer.position(&apples)?)?;
     }
 }
 
@@ -115,7 +173,7 @@ fn save_apart(storage: &dyn Storage, sum: u64, next: Offset) -> io::Result<()> {
 }
 
 /// The sum so far, and the offset of the next record; 0 and 0 at the very beginning.
-fn load(storage: &dyn Storage) -> Result<(u64, Offset), Box<dyn std::error::Error + Send + Sync>> {
+fn load(storage: &dyn Storage) -> Result<(u64, Offset), Box<dyn Error + Send + Sync>> {
     let both = match read(storage, "sum and next")? {
         text if text.is_empty() => format!("{} {}", read(storage, "sum")?, read(storage, "next")?),
         text => text,

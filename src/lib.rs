@@ -68,9 +68,9 @@
 //! A poll returns records in the order of each partition's offsets, and moves the consumer's position behind them; none is
 //! skipped. Positions live in memory. To go on after a restart, [commit](Consumer::commit) them with a group: records are then returned
 //! once at least. So that nothing is done twice, store them together with what was done with the records, and
-//! [`seek`](Consumer::seek) there, as `examples/resume.rs` in the repository does. Records are readable before they are
-//! durable. A program that must not act on a record that a power cut could take back reads with
-//! [`IsolationLevel::ReadDurable`].
+//! [`seek`](Consumer::seek) there, as `examples/resume.rs` in the repository does, and read with
+//! [`IsolationLevel::ReadDurable`]. Records are readable before they are durable, and the offset of one that a power cut has
+//! taken back is given to another: a group's commits know that, a position that is stored elsewhere would pass it over.
 //!
 //! Reads never wait for writers, and what a read returned stays valid for as long as it is held. Damage is an error that names
 //! the place; nothing is passed over. [`Error::unreadable_offsets`] says where a reader goes on that can do without,

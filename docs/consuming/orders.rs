@@ -8,6 +8,7 @@ fn orders() -> Result<Broker> {
     for number in 0..10 {
         orders.append(&[Record::new().key("alice").value(&number.to_string())])?;
     }
+    orders.sync()?; // durable: a power cut takes none of them back
     Ok(broker)
 }
 

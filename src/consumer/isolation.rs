@@ -36,7 +36,9 @@ pub enum IsolationLevel {
     /// Everything up to the last stable offset, without the records of aborted transactions.
     ReadCommitted,
     /// As [`ReadCommitted`](Self::ReadCommitted), and only what is on the device, so that no power cut takes back what was
-    /// read. Kafka has no such level; in properties it is `read_durable`.
+    /// read. For whoever stores positions elsewhere, with what was made of the records: the offset of a record that a power cut
+    /// took back is given to another, which a position behind it would pass over. Kafka has no such level; in properties it is
+    /// `read_durable`.
     ReadDurable,
 }
 
