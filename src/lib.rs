@@ -146,10 +146,29 @@ mod uuid;
 #[doc = include_str!("../README.md")]
 struct Readme;
 
-/// The programs of `docs/consuming.md`, run with the documentation's.
+/// The programs of `docs/consuming.md`, run with the documentation's: each behind what all of them begin with.
 #[cfg(doctest)]
-#[doc = include_str!("../docs/consuming.md")]
-struct Consuming;
+macro_rules! ways_of_consuming {
+    ($($name:ident: $program:literal,)*) => {
+        $(
+            #[doc = "```"]
+            #[doc = include_str!("../docs/consuming/orders.rs")]
+            #[doc = include_str!($program)]
+            #[doc = "```"]
+            struct $name;
+        )*
+    };
+}
+
+#[cfg(doctest)]
+ways_of_consuming! {
+    AtMostOnce: "../docs/consuming/at_most_once.rs",
+    PerPoll: "../docs/consuming/per_poll.rs",
+    PerRecord: "../docs/consuming/per_record.rs",
+    PerInterval: "../docs/consuming/per_interval.rs",
+    OnceInEffect: "../docs/consuming/once_in_effect.rs",
+    ManyThreads: "../docs/consuming/many_threads.rs",
+}
 
 pub use acks::Acks;
 pub use admin::{Admin, OffsetSpec, PartitionDescription, TopicDescription};

@@ -620,7 +620,17 @@ fn a_listener_that_waits_does_not_cost_its_consumer_a_wake_up() {
 }
 
 #[test]
-fn the_page_of_ways_shows_what_its_programs_begin_with() {
+fn the_page_of_ways_shows_the_programs_that_are_tested() {
+    let programs = [
+        include_str!("../../docs/consuming/orders.rs"),
+        include_str!("../../docs/consuming/at_most_once.rs"),
+        include_str!("../../docs/consuming/per_poll.rs"),
+        include_str!("../../docs/consuming/per_record.rs"),
+        include_str!("../../docs/consuming/per_interval.rs"),
+        include_str!("../../docs/consuming/once_in_effect.rs"),
+        include_str!("../../docs/consuming/many_threads.rs"),
+    ];
     let page = include_str!("../../docs/consuming.md");
-    assert!(page.contains(include_str!("../../docs/consuming/orders.rs")));
+    let shown = page.split("```rust\n").skip(1).filter_map(|rest| Some(rest.split_once("```")?.0));
+    assert_eq!(shown.collect::<Vec<_>>(), programs);
 }
