@@ -49,6 +49,8 @@
 //! | tell what went wrong | [`Error`], [`Corruption`] |
 //! | move the clock, replace the disk | [`Clock`], [`SystemClock`], [`ManualClock`]; [`Storage`], [`StorageFile`], [`Slice`], [`DiskStorage`], [`MemoryStorage`] |
 //!
+//! With the feature `testing`: `testing::TestDisk`, `testing::EveryCrash` and `testing::EveryFault` break the disk.
+//!
 //! # What a call promises
 //!
 //! [`send`](Producer::send) returns once the record is in the open batch of its partition. With no `linger`, and nobody else

@@ -631,7 +631,8 @@ pub enum Error {
     },
 
     /// Acknowledged records are damaged or missing: the partition is offline, and nothing in its directory has been
-    /// changed. The files hold what can still be read ([`Segment::open`](crate::Segment::open)); a copy from a backup, put in
+    /// changed. What can still be read is served by a [read-only](crate::BrokerBuilder::read_only) open with
+    /// [`RecoveryMode::Salvage`](crate::RecoveryMode::Salvage), which changes nothing either; a copy from a backup, put in
     /// their place while no broker has the directory open, is served at the next open. Without one,
     /// [`RecoveryMode::Salvage`](crate::RecoveryMode::Salvage) saves what is sound.
     #[error(

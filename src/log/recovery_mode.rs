@@ -11,7 +11,7 @@
 /// | a small file of a partition that is damaged or missing, a checkpoint that contradicts the log | the open fails | made again, or ignored, and reported | the same |
 ///
 /// `Strict` and `Repair` read what lies behind the last checkpoint, and after a clean close only the ends of the logs: what is damaged
-/// elsewhere is found by the read that comes to it, by [scrubbing](crate::BrokerConfig::scrub_interval()), or by
+/// elsewhere, or a segment in the middle that is gone, is found by the read that comes to it, by [scrubbing](crate::BrokerConfig::scrub_interval()), or by
 /// [`verify`](crate::BrokerBuilder::verify), which reads everything. `Salvage` reads everything.
 ///
 /// In every mode the [`RecoveryReport`](crate::RecoveryReport) says what was found and done, and nothing is destroyed: what is cut out of a log
@@ -36,7 +36,9 @@
 #[non_exhaustive]
 pub enum RecoveryMode {
     /// The open fails on anything but what a crash leaves, with [`Error::RecoveryRefused`](crate::Error::RecoveryRefused). The partition
-    /// that made it fail is as it was.
+    /// that made it fail is as it was. Damage in the catalog is [`Error::PartitionOffline`](crate::Error::PartitionOffline) or
+    /// [`Error::Damaged`](crate::Error::Damaged), and damage in `meta.properties` [`Error::InvalidFile`](crate::Error::InvalidFile), as
+    /// in the other modes.
     Strict,
     /// What a crash leaves is repaired. A partition whose acknowledged records are damaged is offline, and unchanged; the
     /// others serve.

@@ -37,7 +37,8 @@ impl ConsumerBuilder {
     /// record that was not is processed again by whoever has the partition next.
     ///
     /// An error or a panic of `work`, and any other failure, ends the pool: nothing more is begun, and nothing is committed of that
-    /// record or what lies behind it in its partition. A program that can do without the record returns `Ok`.
+    /// record or what lies behind it in its partition. A program that can do without the record returns `Ok`. Damage that a poll
+    /// comes to ends the pool each time that it is begun: [`Workers`] says how to go on behind it.
     ///
     /// # Errors
     ///

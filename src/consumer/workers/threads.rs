@@ -24,7 +24,8 @@ impl ConsumerBuilder {
     /// [`max_poll_records`](ConsumerBuilder::max_poll_records) bounds what it is given.
     ///
     /// An error or a panic of `work`, and any other failure, ends all of them: the next one would only be given the same records.
-    /// Of the records of that call nothing is committed. A program that can do without them returns `Ok`.
+    /// Of the records of that call nothing is committed. A program that can do without them returns `Ok`. Damage that a poll
+    /// comes to ends them each time that they are begun: [`Workers`] says how to go on behind it.
     ///
     /// With a [`group_instance_id`](ConsumerBuilder::group_instance_id), each consumer's is that and its number: `id-0`, `id-1`.
     /// Kafka has no name for it.
