@@ -9,8 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use streamlog::{
-    Broker, ConsumerBuilder, ConsumerRecord, CooperativeSticky, Error, NewTopic, Offset, Rebalance,
-    RebalanceListener, RebalanceProtocol, Record, Records, Result, TopicPartition, Workers,
+    Broker, ConsumerBuilder, ConsumerRecord, CooperativeSticky, Error, NewTopic, Offset, OffsetSpec,
+    Rebalance, RebalanceListener, RebalanceProtocol, Record, Records, Result, TopicPartition, Workers,
 };
 
 use crate::groups::{assignors, broker, builder, fill, partition};
@@ -72,6 +72,16 @@ fn fill_keys(broker: &Broker, keys: &[&str]) {
     for (value, key) in (u64::from(partition.log_end_offset())..).zip(keys) {
         partition.append(&[Record::new().key(key).value(&value.to_string())]).unwrap();
     }
+}
+
+/// Damages the record at an offset of partition 0 of topic `t`, each of which is a batch of its own.
+fn damage(place: &Place, broker: &Broker, at: usize) {
+    let batches = broker.topic("t").unwrap().partition(0).unwrap().read(Offset::ZERO, usize::MAX).unwrap();
+    let end: usize = batches.iter().take(at + 1).map(|batch| batch.bytes().len()).sum();
+    let path = place.path().join("t-0/00000000000000000000.log");
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[end - 2] ^= 0xff;
+    std::fs::write(&path, bytes).unwrap();
 }
 
 /// What the group has committed for a partition of `t`.
@@ -554,6 +564,44 @@ mod consumers {
         workers.stop();
         workers.join().unwrap();
         assert!((0..2).all(|number| committed(&broker, number) == Some(5)));
+    }
+}
+
+#[test]
+fn what_was_polled_in_front_of_damage_is_processed_and_a_group_goes_on_behind_it() {
+    for is_pool in [true, false] {
+        let place = Place::disk();
+        let broker = broker(&place, &[("t", 1)]);
+        fill(&broker, "t", 0, 103);
+        damage(&place, &broker, 100);
+        let begin = |tell: Sender<u64>| {
+            let builder = builder(&broker).max_poll_records(500);
+            if is_pool {
+                builder.worker_pool(2, ["t"], move |record| Ok(tell.send(record.offset().into())?))
+            } else {
+                let tell_each = move |records: &Records| {
+                    Ok(records.iter().try_for_each(|record| tell.send(record.offset().into()))?)
+                };
+                builder.workers(1, ["t"], tell_each)
+            }
+        };
+        let (tell, told) = telling();
+        let error = begin(tell).unwrap().join().unwrap_err();
+        let lost = error.unreadable_offsets().unwrap();
+        assert_eq!((u64::from(lost.start), u64::from(lost.end)), (100, 101));
+        assert_eq!(committed(&broker, 0), Some(100), "all in front of it");
+        let mut processed = told.rest();
+        processed.sort_unstable();
+        assert_eq!(processed, (0..100).collect::<Vec<_>>());
+
+        let behind = OffsetSpec::Offset(lost.end);
+        broker.admin().reset_group_offsets("g", [&partition("t", 0)], behind).unwrap();
+        let (tell, told) = telling();
+        let workers = begin(tell).unwrap();
+        assert_eq!(told.next_sorted(2), [101, 102]);
+        workers.stop();
+        workers.join().unwrap();
+        assert_eq!(committed(&broker, 0), Some(103));
     }
 }
 

@@ -49,6 +49,8 @@ struct State {
     in_flight: usize,
     /// Whether the consumer waits for room.
     is_full: bool,
+    /// Whether it waits until nothing is in flight.
+    is_draining: bool,
 }
 
 impl Lanes {
@@ -145,19 +147,28 @@ impl Lanes {
             progress.end(offset, is_finished);
         }
         state.in_flight -= 1;
-        let has_room = self.makes_room(&mut state);
+        let is_awaited = self.is_awaited(&mut state);
         drop(state);
         self.ended.notify_all();
-        if has_room || self.tells_each {
+        if is_awaited || self.tells_each {
             self.waker.wake();
         }
     }
 
-    /// Whether the consumer waits for room and there is some now; says so once.
-    fn makes_room(&self, state: &mut State) -> bool {
+    /// Whether there is what the consumer waits for, room or nothing in flight; says so once.
+    fn is_awaited(&self, state: &mut State) -> bool {
         let has_room = state.is_full && state.in_flight <= self.in_flight_max / 2;
+        let is_drained = state.is_draining && state.in_flight == 0;
         state.is_full &= !has_room;
-        has_room
+        state.is_draining &= !is_drained;
+        has_room || is_drained
+    }
+
+    /// Whether anything is in flight: then the consumer is woken once nothing is.
+    pub(super) fn drains(&self) -> bool {
+        let mut state = self.state.lock();
+        state.is_draining = state.in_flight > 0;
+        state.is_draining
     }
 
     /// Lets whoever waits for a record see that it is over.
@@ -203,7 +214,7 @@ impl Lanes {
             dropped += before - lane.len();
         }
         state.in_flight -= dropped;
-        if self.makes_room(&mut state) {
+        if self.is_awaited(&mut state) {
             self.waker.wake();
         }
         self.ended.wait_while(&mut state, |state| {

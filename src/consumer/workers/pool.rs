@@ -36,9 +36,9 @@ impl ConsumerBuilder {
     /// default is, each rebalance gives up all of them. What was finished behind a
     /// record that was not is processed again by whoever has the partition next.
     ///
-    /// An error or a panic of `work`, and any other failure, ends the pool: nothing more is begun, and nothing is committed of that
-    /// record or what lies behind it in its partition. A program that can do without the record returns `Ok`. Damage that a poll
-    /// comes to ends the pool each time that it is begun: [`Workers`] says how to go on behind it.
+    /// An error or a panic of `work` ends the pool: nothing more is begun, and nothing is committed of that record or what lies behind
+    /// it in its partition. A program that can do without the record returns `Ok`. A poll that fails ends it too, once what was
+    /// polled before is processed; damage does so each time that the pool is begun: [`Workers`] says how to go on behind it.
     ///
     /// # Errors
     ///
@@ -167,11 +167,26 @@ impl Poller {
             let room = self.lanes.room();
             self.consumer.is_held = room == 0;
             self.consumer.config.max_poll_records = room;
-            let records = self.consumer.poll(Duration::MAX)?;
-            self.lanes.add(&records);
+            match self.consumer.poll(Duration::MAX) {
+                Ok(records) => self.lanes.add(&records),
+                Err(error) => {
+                    self.drain();
+                    return Err(error);
+                }
+            }
             self.commit_in_time()?;
         }
         Ok(())
+    }
+
+    /// Waits until what was polled is processed. Otherwise, who has the group go on behind what cannot be read would pass it over.
+    fn drain(&mut self) {
+        self.consumer.is_held = true;
+        while !self.lanes.ending().is_over() && self.lanes.drains() {
+            if self.consumer.poll(Duration::MAX).is_err() {
+                return;
+            }
+        }
     }
 
     fn commit_in_time(&mut self) -> Result<()> {
