@@ -112,20 +112,16 @@ fn open_log(dir: &Arc<LogDir>, report: &mut CatalogReport) -> Result<Arc<Log>> {
     let (topic, partition) = (CATALOG_TOPIC.to_owned(), PartitionId::ZERO);
     let name = TopicPartition::new(CATALOG_TOPIC, partition);
     let path = dir.partition_path(&name);
-    let open = |report: &mut _| {
-        let config = TopicConfig::default();
-        let open = |found: &mut _| log::open(dir, &name, Uuid::CATALOG, &config, found);
-        let log = reported(dir, &name, report, open);
-        log.map_err(|source| Error::PartitionOffline { topic: topic.clone(), partition, source })
-    };
     match dir.storage().stat(&path) {
-        Ok(_) => open(report),
+        Ok(_) => {
+            let config = TopicConfig::default();
+            let open = |found: &mut _| log::open(dir, &name, Uuid::CATALOG, &config, found);
+            let log = reported(dir, &name, report, open);
+            log.map_err(|source| Error::PartitionOffline { topic, partition, source })
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let (_, durable) = dir.slots.slot(Uuid::CATALOG, partition);
             let durable = durable.max(dir.recovery_point(&name)).unwrap_or(Offset::ZERO);
-            if durable > Offset::ZERO && dir.config.recovery == RecoveryMode::Salvage {
-                return open(report);
-            }
             if durable > Offset::ZERO {
                 return Err(Error::Damaged { topic, partition, from: Offset::ZERO, durable, source: None });
             }

@@ -9,7 +9,7 @@ use kafka_protocol::records::RecordBatchDecoder;
 use streamlog::testing::{Call, Crash, EveryCrash, EveryFault, Outcome, TestDisk};
 use streamlog::{
     AutoOffsetReset, Broker, BrokerConfig, Error, ManualClock, NewTopic, Offset, Partition, PartitionId,
-    Record, RecoveryMode, Result, Storage, Timestamp, TopicConfig, TopicPartition,
+    Record, RecoveryMode, Result, Timestamp, TopicConfig, TopicPartition,
 };
 
 use crate::kit::START;
@@ -54,16 +54,6 @@ impl Dir {
         let config = BrokerConfig::default().seed(7);
         let builder = Broker::builder().log_dir("data").storage(self.disk.clone()).clock(clock);
         builder.config(config).recovery(mode).open()
-    }
-
-    /// Takes a directory away, with all that is in it.
-    fn remove(&self, directory: &str) {
-        let directory = Path::new(directory);
-        for path in self.disk.files().into_keys().filter(|path| path.starts_with(directory)) {
-            self.disk.take(&path).unwrap();
-        }
-        self.disk.remove_dir(directory).unwrap();
-        self.disk.sync_dir(directory.parent().unwrap()).unwrap();
     }
 
     /// A copy, as a process that is killed now leaves it.
@@ -302,50 +292,6 @@ fn segments_that_are_gone_are_lost_and_their_offsets_are_not_given_again() {
         let (read, told) = salvage(&dir, &format!("without segments {gone:?}"));
         assert_eq!(told, std::slice::from_ref(&lost), "without segments {gone:?}");
         assert_eq!(read, all_but(&[lost], 72));
-    }
-}
-
-#[test]
-fn a_directory_that_is_gone_is_made_anew_and_what_it_held_is_lost() {
-    for (is_clean, is_begun) in [(true, false), (false, false), (false, true)] {
-        let dir = Dir::new(is_clean);
-        dir.remove("data/t-0");
-        if is_begun {
-            // As a salvage leaves it that was killed.
-            dir.disk.create_dir(Path::new("data/t-0")).unwrap();
-        }
-        let broker = dir.open(RecoveryMode::Repair).unwrap();
-        assert!(partition(&broker).is_err(), "offline");
-        drop(broker);
-        assert!(dir.open(RecoveryMode::Strict).is_err());
-
-        let broker = dir.open(RecoveryMode::Salvage).unwrap();
-        let salvaged = partition(&broker).unwrap();
-        let (read, lost) = read_all(&salvaged);
-        assert_eq!((read, lost.as_slice()), (vec![], std::slice::from_ref(&(0..72))));
-        append(&salvaged, 1);
-        salvaged.sync().unwrap();
-        let after = Dir { disk: dir.disk.after(Crash::PowerCut) };
-        let (read, lost) = read_all(&partition(&after.open(RecoveryMode::Repair).unwrap()).unwrap());
-        let told = (read, lost.as_slice());
-        assert_eq!(told, (vec![72], std::slice::from_ref(&(0..72))), "what was acknowledged since");
-    }
-}
-
-#[test]
-fn a_catalog_whose_directory_is_gone_is_found_again_by_the_topics_directories() {
-    for is_clean in [true, false] {
-        let dir = Dir::new(is_clean);
-        dir.remove("data/__topic_catalog-0");
-        for mode in [RecoveryMode::Repair, RecoveryMode::Strict] {
-            assert!(matches!(dir.open(mode), Err(Error::Damaged { .. })), "{mode:?}");
-        }
-        for mode in [RecoveryMode::Salvage, RecoveryMode::Repair] {
-            let broker = dir.open(mode).unwrap();
-            let restored = &broker.recovery_report().restored_topics;
-            assert_eq!(restored.len(), usize::from(mode == RecoveryMode::Salvage), "{restored:?}");
-            assert_eq!(read_all(&partition(&broker).unwrap()), (all_but(&[], 72), vec![]), "{mode:?}");
-        }
     }
 }
 

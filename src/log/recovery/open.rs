@@ -1,9 +1,7 @@
 //! The order of things: trust or check, repair, settle the epochs, and make a log of it.
 
-use std::path::Path;
-
 use super::partition::{Partition, Segments, find_segments};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::log::config::TopicConfig;
 use crate::log::log_dir::LogDir;
 use crate::log::metadata_file;
@@ -28,13 +26,11 @@ pub(crate) fn open(
     report: &mut PartitionRecovery,
 ) -> Result<Arc<Log>> {
     let path = dir.partition_path(name);
-    let (storage, mode) = (dir.storage(), dir.config.recovery);
-    if mode == RecoveryMode::Salvage {
-        make_directory(dir, &path)?;
-    }
+    let storage = dir.storage();
     let found = find_segments(storage, &path)?;
     let (slot, slot_offset) = dir.slots.slot(topic_id, name.partition());
     let mut partition = Partition { dir, path: &path, name, config, found, slot_offset };
+    let mode = dir.config.recovery;
     if mode == RecoveryMode::Strict && partition.holds_data() {
         metadata_file::check(storage, &path, topic_id)?;
         partition.check_epochs()?;
@@ -72,13 +68,6 @@ pub(crate) fn open(
         log.request_checkpoint(std::time::Duration::ZERO);
     }
     Ok(log)
-}
-
-/// Makes a partition's directory anew where it is gone: then all that it held is lost, as where the files in it are gone.
-fn make_directory(dir: &LogDir, path: &Path) -> Result<()> {
-    dir.storage().create_dir(path).map_err(Error::io("create", path))?;
-    // Also where it is there: a salvage before this one may have made it, and come no further.
-    dir.sync_names()
 }
 
 impl Partition<'_> {
