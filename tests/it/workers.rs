@@ -605,6 +605,51 @@ fn what_was_polled_in_front_of_damage_is_processed_and_a_group_goes_on_behind_it
     }
 }
 
+/// A pool on 13 records, that at 10 damaged, which is held up at the record before it.
+fn pool_before_damage(place: &Place, broker: &Broker, held_at: u64) -> (Workers, Told<u64>, Gate) {
+    fill(broker, "t", 0, 13);
+    damage(place, broker, 10);
+    let (sender, told) = telling();
+    let gate = Gate::default();
+    let workers = builder(broker).worker_pool(1, ["t"], {
+        let gate = gate.clone();
+        move |record| {
+            sender.send(record.offset().into())?;
+            if record.offset() == held_at {
+                gate.pass();
+            }
+            Ok(())
+        }
+    });
+    (workers.unwrap(), told, gate)
+}
+
+#[test]
+fn a_pool_that_has_come_to_damage_commits_and_goes_through_rebalances_before_it_tells() {
+    let place = Place::disk();
+    let broker = broker(&place, &[("t", 1)]);
+    let (workers, told, gate) = pool_before_damage(&place, &broker, 8);
+    wait_until(|| committed(&broker, 0) == Some(8));
+    broker.admin().create_partitions("t", 2).unwrap();
+    gate.open();
+    let error = workers.join().unwrap_err();
+    assert_eq!(u64::from(error.unreadable_offsets().unwrap().start), 10);
+    assert_eq!(committed(&broker, 0), Some(10), "also what the rebalance gave up");
+    assert_eq!(told.rest().into_iter().collect::<BTreeSet<_>>(), (0..10).collect());
+}
+
+#[test]
+fn a_pool_that_is_stopped_in_front_of_damage_does_not_tell_of_it() {
+    let place = Place::disk();
+    let broker = broker(&place, &[("t", 1)]);
+    let (workers, told, gate) = pool_before_damage(&place, &broker, 4);
+    assert_eq!(told.next_sorted(5), [0, 1, 2, 3, 4]);
+    workers.stop();
+    gate.open();
+    workers.join().unwrap();
+    assert_eq!(committed(&broker, 0), Some(5));
+}
+
 #[test]
 fn what_cannot_begin_is_refused() {
     let place = Place::memory();

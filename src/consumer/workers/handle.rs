@@ -18,8 +18,8 @@ use crate::sync::{Arc, Mutex};
 ///
 /// What a poll cannot read ends them, too, each time that they are begun, because nothing is committed of what lies behind it.
 /// [`Error::unreadable_offsets`] of what `join` tells says what it is; whoever can do without has the group, which has no members
-/// then, go on at its end with [`Admin::reset_group_offsets`](crate::Admin::reset_group_offsets). All in front of it was processed and
-/// [committed](crate::Consumer::committed), unless something else went wrong as well.
+/// then, go on at its end with [`Admin::reset_group_offsets`](crate::Admin::reset_group_offsets). All in front of it was processed then,
+/// and [committed](crate::Consumer::committed), unless the commit was refused: look first.
 ///
 /// Stop and join them before the broker is closed: a broker that is closed under them ends them with [`Error::Closed`], and
 /// what was finished since the last commit is processed again.

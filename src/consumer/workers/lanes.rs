@@ -49,8 +49,19 @@ struct State {
     in_flight: usize,
     /// Whether the consumer waits for room.
     is_full: bool,
-    /// Whether it waits until nothing is in flight.
+    /// Whether it waits until nothing is in flight; and whether anything was dropped since it began to.
     is_draining: bool,
+    has_dropped: bool,
+}
+
+/// What has become of records that were waited for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Drained {
+    NotYet,
+    /// All of them are finished, or have failed.
+    Finished,
+    /// Some were given up.
+    Dropped,
 }
 
 impl Lanes {
@@ -164,11 +175,20 @@ impl Lanes {
         has_room || is_drained
     }
 
-    /// Whether anything is in flight: then the consumer is woken once nothing is.
-    pub(super) fn drains(&self) -> bool {
+    /// Has the consumer woken once nothing is in flight.
+    pub(super) fn drain(&self) {
         let mut state = self.state.lock();
-        state.is_draining = state.in_flight > 0;
-        state.is_draining
+        (state.is_draining, state.has_dropped) = (state.in_flight > 0, false);
+    }
+
+    /// What has become of the records that were in flight when the drain began.
+    pub(super) fn drained(&self) -> Drained {
+        let state = self.state.lock();
+        match (state.in_flight, state.has_dropped) {
+            (0, false) => Drained::Finished,
+            (0, true) => Drained::Dropped,
+            (1.., _) => Drained::NotYet,
+        }
     }
 
     /// Lets whoever waits for a record see that it is over.
@@ -214,6 +234,7 @@ impl Lanes {
             dropped += before - lane.len();
         }
         state.in_flight -= dropped;
+        state.has_dropped |= dropped > 0;
         if self.is_awaited(&mut state) {
             self.waker.wake();
         }
@@ -278,5 +299,36 @@ mod tests {
         assert_eq!(lanes.give_up(&[partition]).len(), 1);
         assert!(consumer.waker.take(), "what is given up makes room as well");
         assert_eq!(lanes.room(), 4);
+    }
+
+    #[test]
+    fn what_is_waited_for_is_finished_or_dropped() {
+        let broker = Broker::in_memory().unwrap();
+        let topic = broker.admin().create_topic(NewTopic::new("t")).unwrap();
+        topic.partition(0).unwrap().append(&vec![Record::new().value("3 apples"); 4]).unwrap();
+        let partition = TopicPartition::new("t", PartitionId::ZERO);
+        let builder = broker.consumer().auto_offset_reset(AutoOffsetReset::Earliest).max_poll_records(2);
+        let mut consumer = builder.build().unwrap();
+        consumer.assign([partition.clone()]).unwrap();
+        let lanes = Lanes::new(10, false, consumer.waker(), Arc::default());
+        lanes.drain();
+        assert_eq!(lanes.drained(), Drained::Finished, "nothing was in flight");
+        for is_dropped in [false, true] {
+            lanes.add(&consumer.poll(Duration::ZERO).unwrap());
+            let (lane, record) = lanes.begin().unwrap();
+            lanes.drain();
+            assert_eq!((lanes.drained(), consumer.waker.take()), (Drained::NotYet, false));
+            lanes.end(lane, record.record(), Ok(()));
+            assert_eq!((lanes.drained(), consumer.waker.take()), (Drained::NotYet, false));
+            if is_dropped {
+                lanes.give_up(&[partition.clone()]);
+                assert_eq!(lanes.drained(), Drained::Dropped);
+            } else {
+                let (lane, record) = lanes.begin().unwrap();
+                lanes.end(lane, record.record(), Ok(()));
+                assert_eq!(lanes.drained(), Drained::Finished);
+            }
+            assert!(consumer.waker.take());
+        }
     }
 }

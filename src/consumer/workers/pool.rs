@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::ending::{Ending, unless_later};
 use super::handle::Workers;
-use super::lanes::Lanes;
+use super::lanes::{Drained, Lanes};
 use super::threads::{check_count, topics_of};
 use crate::consumer::builder::ConsumerBuilder;
 use crate::consumer::handle::Consumer;
@@ -38,7 +38,8 @@ impl ConsumerBuilder {
     ///
     /// An error or a panic of `work` ends the pool: nothing more is begun, and nothing is committed of that record or what lies behind
     /// it in its partition. A program that can do without the record returns `Ok`. A poll that fails ends it too, once what was
-    /// polled before is processed; damage does so each time that the pool is begun: [`Workers`] says how to go on behind it.
+    /// polled before is processed, unless it is stopped before that; damage does so each time that the pool is begun: [`Workers`] says
+    /// how to go on behind it.
     ///
     /// # Errors
     ///
@@ -163,30 +164,31 @@ impl Poller {
     }
 
     fn poll(&mut self) -> Result<()> {
+        // Not told before what was polled in front of it is processed: who has the group go on behind it would pass that over.
+        let mut failure = None;
         while !self.lanes.ending().is_over() {
-            let room = self.lanes.room();
+            if let Some(error) = failure.take() {
+                match self.lanes.drained() {
+                    Drained::NotYet => failure = Some(error),
+                    Drained::Finished => return Err(error),
+                    // It is polled again, and what comes behind it fails again.
+                    Drained::Dropped => {}
+                }
+            }
+            let room = if failure.is_some() { 0 } else { self.lanes.room() };
             self.consumer.is_held = room == 0;
             self.consumer.config.max_poll_records = room;
             match self.consumer.poll(Duration::MAX) {
                 Ok(records) => self.lanes.add(&records),
-                Err(error) => {
-                    self.drain();
-                    return Err(error);
+                Err(error) if failure.is_none() => {
+                    self.lanes.drain();
+                    failure = Some(error);
                 }
+                Err(error) => return Err(error),
             }
             self.commit_in_time()?;
         }
         Ok(())
-    }
-
-    /// Waits until what was polled is processed. Otherwise, who has the group go on behind what cannot be read would pass it over.
-    fn drain(&mut self) {
-        self.consumer.is_held = true;
-        while !self.lanes.ending().is_over() && self.lanes.drains() {
-            if self.consumer.poll(Duration::MAX).is_err() {
-                return;
-            }
-        }
     }
 
     fn commit_in_time(&mut self) -> Result<()> {
