@@ -108,6 +108,11 @@ impl IndexWriter {
         in_order
     }
 
+    /// Has the next batch get an entry: what stands in front of it cannot be walked over.
+    pub(crate) fn want_entry(&mut self) {
+        self.since_entry = self.interval_bytes.saturating_add(1);
+    }
+
     /// Notes a batch that was written at `position`, and its entries where they are due.
     pub(crate) fn note(&mut self, batch: &BatchHeader, position: u64) {
         let Some(delta) = batch.last_offset().delta_from(self.base).and_then(|d| u32::try_from(d).ok())

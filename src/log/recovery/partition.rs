@@ -84,6 +84,9 @@ impl Partition<'_> {
         let nothing = SegmentEnd { position: 0, offset: segment.base() };
         let mut walk = segment.walk(nothing, self.config.index_interval_bytes)?;
         walk.writer.note_time();
+        if walk.bad.is_some() {
+            walk.writer.want_entry();
+        }
         segment.set_index(walk.writer.index());
         segment.publish(segment.end(), walk.writer.largest());
         report.rebuilt_indexes += 1;
