@@ -321,7 +321,7 @@ mod tests {
             lanes.end(lane, record.record(), Ok(()));
             assert_eq!((lanes.drained(), consumer.waker.take()), (Drained::NotYet, false));
             if is_dropped {
-                lanes.give_up(&[partition.clone()]);
+                lanes.give_up(std::slice::from_ref(&partition));
                 assert_eq!(lanes.drained(), Drained::Dropped);
             } else {
                 let (lane, record) = lanes.begin().unwrap();
