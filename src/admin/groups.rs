@@ -116,7 +116,7 @@ impl Admin {
     ///
     /// [`Error::GroupNotEmpty`], [`Error::InvalidGroupId`], [`Error::UnknownTopic`], [`Error::UnknownPartition`],
     /// [`Error::OffsetOutOfRange`] for an offset outside the log; as [`delete_group`](Admin::delete_group) otherwise. All of them
-    /// are set, or none.
+    /// are set, or none; those of a topic that is deleted meanwhile go with it.
     ///
     /// # Examples
     ///
