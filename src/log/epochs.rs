@@ -44,6 +44,13 @@ impl EpochHistory {
         self.entries.push((epoch, start));
     }
 
+    /// Where nothing is known, lets `epoch` reign from `first` on.
+    pub(crate) fn begin(&mut self, epoch: LeaderEpoch, first: Offset) {
+        if self.entries.is_empty() {
+            self.entries.push((epoch, first));
+        }
+    }
+
     /// Forgets the epochs that began behind `end`. One that begins there has not written anything yet, but reigns.
     pub(crate) fn truncate_to(&mut self, end: Offset) {
         self.entries.retain(|&(_, start)| start <= end);

@@ -41,10 +41,7 @@ impl Partition<'_> {
         let end = segments.active.end().offset;
         let newest = history.current();
         history.truncate_to(end);
-        if history.entries().is_empty() {
-            let first = segments.sealed.first().unwrap_or(&segments.active).base();
-            history.assign(newest, first);
-        }
+        history.begin(newest, segments.sealed.first().unwrap_or(&segments.active).base());
         if history.current() < newest {
             history.assign(newest.next(), end);
         }
@@ -61,6 +58,10 @@ impl Partition<'_> {
         let (mut history, _) = self.epoch_history(all, report)?;
         let newest = history.current();
         history.truncate_to(checked.end);
+        if let Some(first) = self.found.first() {
+            // Its first entry tells where the log must have begun, should its segments be gone.
+            history.begin(newest, first.base);
+        }
         history.assign(newest.next(), checked.end);
         self.write_epochs(&history)
     }
