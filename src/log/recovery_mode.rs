@@ -47,7 +47,8 @@ pub enum RecoveryMode {
     /// Every batch of every partition is read, and those that are sound are saved. Offsets of what is lost are never given
     /// again: a read that comes to them is an [`Error::RecordsLost`](crate::Error::RecordsLost), which says where to go on.
     ///
-    /// Topics that the catalog has lost are found again by their directories, with default settings. Topics can be created although
+    /// Topics that the catalog has lost are found again by their directories, with default settings; where that was cut short, the other
+    /// modes refuse the catalog as damaged, and another salvage goes on. Topics can be created although
     /// a part of `__consumer_offsets` cannot be read: what groups have committed there is done without for as long as this broker
     /// is open.
     ///

@@ -9,6 +9,7 @@ use super::catalog::{CATALOG_TOPIC, append};
 use super::catalog_record::TopicRecord;
 use super::create::PARTITIONS_MAX;
 use super::name::{self, parse_directory};
+use super::replay::Replayed;
 use crate::error::Result;
 use crate::log::{self, Log, LogDirs, TopicConfig};
 use crate::uuid::Uuid;
@@ -16,13 +17,14 @@ use crate::uuid::Uuid;
 /// By topic and id, the partitions that there are directories of, each with its log directory.
 type Found = BTreeMap<String, BTreeMap<Uuid, BTreeMap<u32, Uuid>>>;
 
-/// Adds to `records` what the directories tell, and to the catalog's log. Gives the names of the topics.
-pub(super) fn adopt(
-    dirs: &LogDirs,
-    catalog: &Log,
-    records: &mut BTreeMap<String, TopicRecord>,
-) -> Result<Vec<String>> {
+/// Where a part of the catalog is lost, adds to its topics what the directories tell, and to its log; and to that, last, that it was
+/// done to the end. Gives the names of the topics.
+pub(super) fn adopt(dirs: &LogDirs, catalog: &Log, replayed: &mut Replayed) -> Result<Vec<String>> {
     let mut adopted = Vec::new();
+    if replayed.lost == 0 {
+        return Ok(adopted);
+    }
+    let records = &mut replayed.topics;
     for (name, by_id) in find(dirs)? {
         let record = match records.get(&name) {
             Some(known) if known.is_deleting => continue,
@@ -42,7 +44,11 @@ pub(super) fn adopt(
         records.insert(name.clone(), record);
         adopted.push(name);
     }
-    if !adopted.is_empty() {
+    let is_settled = replayed.is_settled();
+    if !is_settled {
+        replayed.settle(catalog)?;
+    }
+    if !adopted.is_empty() || !is_settled {
         catalog.sync()?;
     }
     Ok(adopted)

@@ -19,6 +19,11 @@
 //! the ids of producers
 //! key    version i16 = 1
 //! value  version i16 = 0 | next id i64: every id below it may have been given to a producer
+//!
+//! a salvage of the catalog
+//! key    version i16 = 2
+//! value  version i16 = 0 | lost i64: how many offsets of the catalog were lost when topics were last looked for by their
+//!        directories, to the end
 //! ```
 
 use std::cmp::Ordering;
@@ -33,6 +38,8 @@ use crate::uuid::Uuid;
 const VERSION: i16 = 0;
 /// The version of the key of the record about producer ids.
 const PRODUCER_IDS: i16 = 1;
+/// The version of the key of the record about salvages.
+const SALVAGED: i16 = 2;
 const CREATING: i8 = 0;
 const CREATED: i8 = 1;
 const DELETING: i8 = 2;
@@ -54,6 +61,7 @@ pub(crate) struct TopicRecord {
 pub(crate) enum CatalogKey {
     Topic(String),
     ProducerIds,
+    Salvaged,
 }
 
 /// The key of a topic's records.
@@ -70,6 +78,7 @@ pub(crate) fn decode_key(key: &[u8]) -> Option<CatalogKey> {
         // The name becomes one of a directory.
         VERSION => CatalogKey::Topic(reader.string().filter(|name| name::check(name).is_ok())?),
         PRODUCER_IDS => CatalogKey::ProducerIds,
+        SALVAGED => CatalogKey::Salvaged,
         _ => return None,
     };
     reader.0.is_empty().then_some(key)
@@ -77,21 +86,30 @@ pub(crate) fn decode_key(key: &[u8]) -> Option<CatalogKey> {
 
 /// The key and the value that say that every producer id below `next` may have been given away.
 pub(crate) fn encode_producer_ids(next: i64) -> (Vec<u8>, Vec<u8>) {
-    let mut value = VERSION.to_be_bytes().to_vec();
-    value.extend_from_slice(&next.to_be_bytes());
-    (PRODUCER_IDS.to_be_bytes().to_vec(), value)
+    encode_number(PRODUCER_IDS, next)
 }
 
-/// The next producer id that a value tells, or what is wrong with it.
-pub(crate) fn decode_producer_ids(value: &[u8]) -> Result<i64, String> {
+/// The key and the value that say that topics have been looked for since so many offsets are lost.
+pub(crate) fn encode_salvaged(lost: i64) -> (Vec<u8>, Vec<u8>) {
+    encode_number(SALVAGED, lost)
+}
+
+fn encode_number(key: i16, number: i64) -> (Vec<u8>, Vec<u8>) {
+    let mut value = VERSION.to_be_bytes().to_vec();
+    value.extend_from_slice(&number.to_be_bytes());
+    (key.to_be_bytes().to_vec(), value)
+}
+
+/// The number, from 0 on, that the value of a record about producer ids or salvages tells, or what is wrong with it.
+pub(crate) fn decode_number(value: &[u8]) -> Result<i64, String> {
     let mut reader = FieldReader(value);
     match reader.i16() {
         Some(VERSION) => {}
         Some(version) => return Err(format!("version {version} is not known")),
         None => return Err("it is empty".to_owned()),
     }
-    let next = reader.array().map(i64::from_be_bytes).filter(|&next| next >= 0 && reader.0.is_empty());
-    next.ok_or_else(|| "it is no producer id".to_owned())
+    let number = reader.array().map(i64::from_be_bytes).filter(|&number| number >= 0 && reader.0.is_empty());
+    number.ok_or_else(|| "it is not one number from 0 on".to_owned())
 }
 
 impl TopicRecord {
@@ -210,8 +228,9 @@ mod tests {
         }
         assert_eq!(decode_key(&encode_key("a-b")), Some(CatalogKey::Topic("a-b".to_owned())));
         let (key, value) = encode_producer_ids(7);
-        assert_eq!(decode_key(&key), Some(CatalogKey::ProducerIds));
-        assert_eq!(decode_producer_ids(&value), Ok(7));
+        assert_eq!((decode_key(&key), decode_number(&value)), (Some(CatalogKey::ProducerIds), Ok(7)));
+        let (key, value) = encode_salvaged(8);
+        assert_eq!((decode_key(&key), decode_number(&value)), (Some(CatalogKey::Salvaged), Ok(8)));
     }
 
     #[test]
@@ -228,9 +247,9 @@ mod tests {
         let (key, value) = encode_producer_ids(7);
         assert_eq!(decode_key(&[&key[..], &[0]].concat()), None);
         for length in 0..value.len() {
-            assert!(decode_producer_ids(&value[..length]).is_err(), "{length}");
+            assert!(decode_number(&value[..length]).is_err(), "{length}");
         }
-        assert!(decode_producer_ids(&[&value[..], &[0]].concat()).is_err());
+        assert!(decode_number(&[&value[..], &[0]].concat()).is_err());
     }
 
     #[test]

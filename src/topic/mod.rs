@@ -12,6 +12,7 @@ mod new_topic;
 mod opening;
 mod partitioning;
 mod producer_ids;
+mod replay;
 mod verifying;
 
 pub(crate) use catalog::Catalog;

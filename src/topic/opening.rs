@@ -10,21 +10,18 @@ use std::path::PathBuf;
 
 use super::adopt::adopt;
 use super::catalog::{CATALOG_TOPIC, Catalog, Topics, append};
-use super::catalog_record::{CatalogKey, TopicRecord, decode_key, decode_producer_ids};
+use super::catalog_record::TopicRecord;
 use super::delete::finish_deletion;
 use super::entry::TopicEntry;
-use super::name::{self, parse_directory};
+use super::name::parse_directory;
 use super::producer_ids::{self, ProducerIds};
+use super::replay::Replayed;
 use crate::error::{Chain, Error, Result};
 use crate::log::{self, Log, LogDir, LogDirs, PartitionRecovery, RecoveryMode, TopicConfig};
 use crate::offset::{Offset, PartitionId, TopicPartition};
-use crate::record::RecordView;
 use crate::storage::Storage;
 use crate::sync::Arc;
 use crate::uuid::Uuid;
-
-/// How much of the catalog is read at a time.
-const READ_BYTES: usize = 1 << 20;
 
 /// What opening a catalog found.
 #[derive(Debug, Default)]
@@ -65,13 +62,14 @@ impl Catalog {
             dir.aside()?.into_iter().for_each(|path| dir.remove_later(path));
         }
         let (mut topics, mut leftovers) = (Topics::new(), BTreeMap::new());
-        let Replayed { topics: mut records, next_producer_id, lost } = replay(&log)?;
-        if lost > 0 && dirs.first().config.recovery == RecoveryMode::Salvage {
-            report.restored_topics = adopt(dirs, &log, &mut records)?;
+        let mut replayed = Replayed::read(&log)?;
+        if dirs.first().config.recovery == RecoveryMode::Salvage {
+            report.restored_topics = adopt(dirs, &log, &mut replayed)?;
         }
+        replayed.check_settled(&log)?;
         // Each of the records that are lost may have told of a block of ids.
-        let next_producer_id = producer_ids::behind(next_producer_id, lost);
-        for (name, mut record) in records {
+        let next_producer_id = producer_ids::behind(replayed.next_producer_id, replayed.lost);
+        for (name, mut record) in replayed.topics {
             if record.is_deleting {
                 if let Err(error) = finish_deletion(dirs, &log, &name, &record) {
                     ::log::warn!("topic {name} is deleted, but is still there: {}", Chain(&error));
@@ -147,66 +145,6 @@ fn check_is_unused(dir: &LogDir) -> Result<()> {
             ),
         }),
         Some(_) | None => Ok(()),
-    }
-}
-
-/// What the catalog's records say, taken together.
-#[derive(Debug, Default)]
-pub(super) struct Replayed {
-    /// The last record of each topic.
-    pub(super) topics: BTreeMap<String, TopicRecord>,
-    next_producer_id: i64,
-    /// How many records are lost.
-    lost: u64,
-}
-
-fn replay(log: &Log) -> Result<Replayed> {
-    let mut replayed = Replayed::default();
-    let mut next = log.start();
-    while next < log.end() {
-        let batches = match log.read(next, READ_BYTES) {
-            // A salvage has told of them. What they said of topics is not known any more.
-            Err(Error::RecordsLost { offsets, .. }) => {
-                replayed.lost += offsets.end.delta_from(offsets.start).unwrap_or(0);
-                next = offsets.end;
-                continue;
-            }
-            read => read?,
-        };
-        for batch in &batches {
-            for record in &batch.records()? {
-                replayed.apply(&record).map_err(|reason| Error::InvalidFile {
-                    path: log.path().to_path_buf(),
-                    reason: format!(
-                        "the record at offset {} is not the catalog's: {reason}",
-                        record.offset()
-                    ),
-                })?;
-            }
-            next = batch.next_offset();
-        }
-    }
-    Ok(replayed)
-}
-
-impl Replayed {
-    /// Takes one record in, or says what is wrong with it.
-    pub(super) fn apply(&mut self, record: &RecordView<'_>) -> Result<(), String> {
-        let key = record.key().and_then(decode_key).ok_or("its key is malformed")?;
-        match (key, record.value()) {
-            (CatalogKey::Topic(name), _) if name::collide(&name, CATALOG_TOPIC) => {
-                return Err("a topic has the catalog's name".to_owned());
-            }
-            (CatalogKey::Topic(name), Some(value)) => {
-                drop(self.topics.insert(name, TopicRecord::decode(value)?))
-            }
-            (CatalogKey::Topic(name), None) => drop(self.topics.remove(&name)),
-            (CatalogKey::ProducerIds, Some(value)) => {
-                self.next_producer_id = self.next_producer_id.max(decode_producer_ids(value)?);
-            }
-            (CatalogKey::ProducerIds, None) => return Err("producer ids are never deleted".to_owned()),
-        }
-        Ok(())
     }
 }
 

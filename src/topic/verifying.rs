@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use super::catalog::{CATALOG_TOPIC, Catalog};
 use super::catalog_record::TopicRecord;
 use super::name::parse_directory;
-use super::opening::Replayed;
+use super::replay::Replayed;
 use crate::log::{self, Claims, Finding, FindingKind, Findings, Severity, Subject, verify_partition};
 use crate::offset::{PartitionId, TopicPartition};
 use crate::storage::{EntryKind, OpenFiles};
@@ -88,7 +88,13 @@ impl Verifying<'_> {
             }
             Ok(_) | Err(_) => {
                 let subject = Subject { files, claims, name: &name, topic_id };
-                verify_partition(subject, &mut |record| replayed.apply(record))
+                let mut findings = verify_partition(subject, &mut |record| replayed.apply(record));
+                findings.lost().for_each(|offsets| replayed.lose(offsets));
+                if !findings.has_damage() && !replayed.is_settled() {
+                    let (kind, reason) = (FindingKind::Catalog, replayed.reason());
+                    findings.add(finding(Severity::Damage, kind, Some(name), path.clone(), reason));
+                }
+                findings
             }
         };
         self.known.insert(path);

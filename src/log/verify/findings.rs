@@ -2,8 +2,10 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::finding::{Finding, FindingKind, Severity};
+use crate::offset::Offset;
 
 /// How many findings are kept, the worst; the others are only counted.
 const FINDINGS_MAX: usize = 10_000;
@@ -78,6 +80,12 @@ impl Findings {
     /// Whether any of them is damage.
     pub(crate) fn has_damage(&self) -> bool {
         self.by_severity.contains_key(&Reverse(Severity::Damage))
+    }
+
+    /// The offsets of records that an earlier salvage could not save.
+    pub(crate) fn lost(&self) -> impl Iterator<Item = &Range<Offset>> {
+        let all = self.by_severity.values().flatten();
+        all.filter(|found| found.kind == FindingKind::LostRecords).filter_map(|found| found.offsets.as_ref())
     }
 
     /// The findings, the worst first, and how many more there were.

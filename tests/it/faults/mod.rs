@@ -10,6 +10,7 @@ mod killed_under_load;
 mod life;
 mod power_cut;
 mod read_only;
+mod salvage;
 mod script;
 mod side_by_side;
 mod sync_order;
