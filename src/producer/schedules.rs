@@ -335,3 +335,26 @@ fn flushing_and_closing_complete_everything() {
         broker.close().unwrap();
     });
 }
+
+/// What the first group of all commits while its topic is deleted, and another of that name created, is not left for that one.
+#[test]
+fn the_first_commit_there_is_does_not_outlive_its_topic() {
+    check(|| {
+        let broker = broker(1);
+        let (name, old) = (TopicPartition::new("t", PartitionId::ZERO), broker.topic("t").unwrap().id());
+        let changes = {
+            let shared = Arc::clone(&broker.shared);
+            spawn(move || {
+                shared.delete_topic("t").unwrap();
+                shared.create_topic(NewTopic::new("t")).unwrap();
+            })
+        };
+        let mut consumer = broker.consumer().group("g").auto_commit(None).build().unwrap();
+        let committed = consumer.commit_offsets([(name.clone(), Offset::from(1))]);
+        // Once there is the new one, it may have been of that.
+        let is_of_old = committed.is_err() || broker.topic("t").is_ok_and(|topic| topic.id() == old);
+        changes.join().unwrap();
+        let found = consumer.committed([&name]).unwrap();
+        assert!(found.is_empty() || !is_of_old, "{found:?}");
+    });
+}
