@@ -79,17 +79,17 @@ impl fmt::Display for ScrubReport {
 
 impl fmt::Display for RecoveryReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let how = if self.was_clean {
-            "after a clean close"
-        } else {
-            "after an unclean end, or for the first time"
-        };
-        let done = if self.is_read_only { "looked, changing nothing, at" } else { "opened" };
-        write!(f, "{done} {} partitions {how} in {:.1?}", self.partitions.len(), self.elapsed)?;
+        let how =
+            if self.was_clean { "after a clean close" } else { "after an unclean end or for the first time" };
+        let done = if self.is_read_only { "looked at" } else { "opened" };
+        write!(f, "{done} {} partitions in {:.1?}, {how}", self.partitions.len(), self.elapsed)?;
         let scanned: u64 = self.partitions.iter().map(|partition| partition.scanned_bytes).sum();
         if scanned > 0 {
             let batches: u64 = self.partitions.iter().map(|partition| partition.scanned_batches).sum();
             write!(f, ", checked {batches} batches ({scanned} bytes)")?;
+        }
+        if self.is_read_only {
+            write!(f, ", and changed nothing; an open would do this")?;
         }
         for partition in self.partitions.iter().filter(|partition| partition.is_notable()) {
             write!(f, "\n{partition}")?;

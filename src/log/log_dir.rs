@@ -92,7 +92,7 @@ struct Checkpoints {
     high_watermarks: OffsetsByPartition,
     /// The first readable offset, where deletion has moved it past a segment's base.
     log_starts: OffsetsByPartition,
-    /// Whether the files may say something of partitions that are forgotten here.
+    /// Whether the files may say something of partitions that are forgotten here, or make no sense.
     is_stale: bool,
 }
 
@@ -159,6 +159,8 @@ impl LogDir {
             log_starts: read(LOG_STARTS)?,
             is_stale: false,
         };
+        // What cannot be understood is replaced by the next close, whatever happens until then.
+        let checkpoints = Checkpoints { is_stale: !ignored.is_empty(), ..checkpoints };
         // Their name is synced before the catalog tells of anything in this directory: see `LogDirs::open`.
         let slots = DurableSlots::open(&*storage, path)?;
         Ok(LogDir {
@@ -353,19 +355,26 @@ impl LogDir {
         *self.is_over.lock() = true;
     }
 
+    /// Takes the marker away: a recovery is about to change a log, and where it is cut short the next open must look.
+    pub(super) fn begin_repairs(&self) -> Result<()> {
+        // Who only looks tells by the marker whether its owner has begun to append.
+        if self.config.is_read_only { Ok(()) } else { self.marker.remove() }
+    }
+
     /// Notes that a log in it could not be opened, or not be closed in order: the next open looks.
     pub(crate) fn forgo_marker(&self) {
         self.is_unsettled.store(true, Release);
     }
 
     /// Ends the work on the directory: its checkpoints are replaced, and where all of its logs were closed in order, the
-    /// marker that says so is placed. Where nothing was ever changed, nothing is written.
+    /// marker that says so is placed. Where nothing was ever changed, nothing is written, but for a checkpoint that made no sense.
     pub(crate) fn close(&self) -> Result<()> {
-        if self.marker.settle() || self.config.is_read_only {
+        let is_unchanged = self.marker.settle();
+        if self.config.is_read_only || is_unchanged && !self.checkpoints.lock().is_stale {
             return Ok(());
         }
         self.write_checkpoints()?;
-        if self.is_unsettled.load(Acquire) { Ok(()) } else { self.marker.place() }
+        if is_unchanged || self.is_unsettled.load(Acquire) { Ok(()) } else { self.marker.place() }
     }
 
     /// Lets go of the directory: another broker may open it.

@@ -19,15 +19,9 @@ pub(crate) fn contents(topic_id: Uuid) -> String {
     format!("version: 0\ntopic_id: {topic_id}")
 }
 
-/// Checks that the directory is the topic's. A missing or unreadable file is written anew, because the catalog knows
-/// better; `true` says so.
-pub(crate) fn check_or_mend(storage: &dyn Storage, partition_dir: &Path, topic_id: Uuid) -> Result<bool> {
-    let is_known = is_checked(storage, partition_dir, topic_id)?;
-    if !is_known {
-        let path = partition_dir.join(FILE_NAME);
-        small_file::replace(storage, &path, contents(topic_id).as_bytes())?;
-    }
-    Ok(!is_known)
+/// Writes anew a file that is missing or unreadable: the catalog knows better.
+pub(crate) fn mend(storage: &dyn Storage, partition_dir: &Path, topic_id: Uuid) -> Result<()> {
+    small_file::replace(storage, &partition_dir.join(FILE_NAME), contents(topic_id).as_bytes())
 }
 
 /// Checks that the directory is the topic's, and that its file says so.
@@ -40,7 +34,7 @@ pub(crate) fn check(storage: &dyn Storage, partition_dir: &Path, topic_id: Uuid)
 }
 
 /// Refuses another topic's directory; `false` where the file is missing or unreadable.
-fn is_checked(storage: &dyn Storage, partition_dir: &Path, topic_id: Uuid) -> Result<bool> {
+pub(crate) fn is_checked(storage: &dyn Storage, partition_dir: &Path, topic_id: Uuid) -> Result<bool> {
     match read(storage, partition_dir)? {
         Some(found) if found == topic_id => Ok(true),
         Some(found) => {
@@ -101,17 +95,20 @@ mod tests {
         let dir = Path::new("t-0");
         storage.create_dir(dir).unwrap();
         let own = Uuid::random(&mut fastrand::Rng::with_seed(1));
-        assert!(check_or_mend(&storage, dir, own).unwrap(), "a missing file is written");
-        assert!(!check_or_mend(&storage, dir, own).unwrap());
+        let is_checked = |id| is_checked(&storage, dir, id);
+        assert!(!is_checked(own).unwrap(), "it is missing");
+        mend(&storage, dir, own).unwrap();
+        assert!(is_checked(own).unwrap());
         let is_of = |id| is_of(&storage, dir, id).unwrap();
         assert!(is_of(own) && !is_of(Uuid::CATALOG));
         let error = check(&storage, dir, Uuid::CATALOG).unwrap_err();
         assert!(error.to_string().contains(&own.to_string()), "{error}");
         small_file::replace(&storage, &dir.join(FILE_NAME), b"version: 0\ntopic_id: x").unwrap();
-        assert!(check_or_mend(&storage, dir, own).unwrap());
-        assert!(!check_or_mend(&storage, dir, own).unwrap());
+        assert!(!is_checked(own).unwrap());
+        mend(&storage, dir, own).unwrap();
+        assert!(is_checked(own).unwrap());
         small_file::replace(&storage, &dir.join(FILE_NAME), b"version: 1\n").unwrap();
-        let error = check_or_mend(&storage, dir, own).unwrap_err();
+        let error = is_checked(own).unwrap_err();
         assert!(matches!(error, Error::UnsupportedVersion { found: 1, supported: 0, .. }), "{error}");
     }
 }

@@ -45,7 +45,7 @@ pub(crate) use log_dir::{LogDir, LogDirConfig, LogDirParts};
 pub(crate) use log_dirs::LogDirs;
 pub(crate) use metadata_file::topic_of;
 pub(crate) use partition_log::Log;
-pub(crate) use recovery::open;
+pub(crate) use recovery::{has_segments, open};
 pub use recovery_mode::RecoveryMode;
 pub use report::{Cut, Lost, PartitionRecovery};
 pub(crate) use scrub::Scrubbed;

@@ -121,7 +121,8 @@ fn open_log(dir: &Arc<LogDir>, report: &mut CatalogReport) -> Result<Arc<Log>> {
             let (_, durable) = dir.slots.slot(Uuid::CATALOG, partition);
             let durable = durable.max(dir.recovery_point(&name)).unwrap_or(Offset::ZERO);
             if durable > Offset::ZERO {
-                return Err(Error::Damaged { topic, partition, from: Offset::ZERO, durable, source: None });
+                let source = Some(Box::new(Error::io("look at", &path)(error)));
+                return Err(Error::Damaged { topic, partition, from: Offset::ZERO, durable, source });
             }
             if dir.config.is_read_only {
                 return Err(Error::NoLogDir { path: dir.path().to_path_buf() });

@@ -168,8 +168,11 @@ impl Verifying<'_> {
                         FindingKind::UnfinishedDeletion,
                         "it is left of a topic that was deleted: the next open removes it",
                     )
-                } else {
+                } else if is_whole {
                     (FindingKind::UnknownDirectory, "it belongs to no topic, and is left alone")
+                } else {
+                    let reason = "the catalog, which is damaged, does not tell of it; where it is a partition, a salvage takes it over";
+                    (FindingKind::UnknownDirectory, reason)
                 };
                 findings.add(finding(Severity::Note, kind, None, path, reason.to_owned()));
                 let partition = parse_directory(&directory).and_then(|(topic, number)| {

@@ -702,3 +702,57 @@ fn what_stands_for_lost_records_is_a_batch_to_others() {
     }
     assert_eq!(read, saved);
 }
+
+#[test]
+fn a_directory_that_is_refused_is_as_it_was() {
+    for mode in [RecoveryMode::Strict, RecoveryMode::Repair] {
+        let dir = Dir::new(true);
+        let files = dir.disk.files().into_keys();
+        files
+            .filter(|path| path.starts_with("data/__topic_catalog-0"))
+            .for_each(|path| dir.disk.take(path).unwrap());
+        let before = dir.disk.files();
+        assert!(dir.open(mode).unwrap_err().is_corruption());
+        assert_eq!(dir.disk.files(), before, "{mode:?}");
+    }
+}
+
+#[test]
+fn a_checkpoint_that_makes_no_sense_is_replaced_by_the_next_close() {
+    let dir = Dir::new(true);
+    let path = Path::new("data/recovery-point-offset-checkpoint");
+    dir.disk.put(path, b"x").unwrap();
+    let broker = dir.open(RecoveryMode::Repair).unwrap();
+    assert_eq!(broker.recovery_report().ignored_files.len(), 1);
+    broker.close().unwrap();
+    drop(broker);
+    let broker = dir.open(RecoveryMode::Strict).unwrap();
+    assert!(broker.recovery_report().was_clean);
+    assert_eq!(read_all(&partition(&broker).unwrap()).0, all_but(&[], 72));
+}
+
+#[test]
+fn a_salvage_counts_each_batch_once() {
+    for is_clean in [false, true] {
+        let (dir, _) = damaged(is_clean);
+        let broker = dir.open(RecoveryMode::Salvage).unwrap();
+        let report = broker.recovery_report().clone();
+        let counted: u64 = report.partitions.iter().map(|partition| partition.scanned_batches).sum();
+        drop(broker);
+        let verified = Broker::builder().log_dir("data").storage(dir.disk.clone()).verify().unwrap();
+        assert!(counted <= verified.batches, "{report}\n{verified}");
+    }
+}
+
+#[test]
+fn a_log_that_ends_before_its_recovery_point_was_not_closed_like_that() {
+    let dir = Dir::new(true);
+    let last = dir.logs().pop().unwrap();
+    dir.disk.put(&last, b"").unwrap();
+    dir.disk.take(Path::new("data/streamlog.durable")).unwrap();
+    assert!(matches!(dir.open(RecoveryMode::Strict), Err(Error::RecoveryRefused { .. })));
+    let broker = dir.open(RecoveryMode::Repair).unwrap();
+    let ignored =
+        broker.recovery_report().partitions.iter().find_map(|partition| partition.ignored_recovery_point);
+    assert_eq!(ignored, Some(Offset::from(72)));
+}

@@ -22,3 +22,4 @@ mod repair;
 mod salvage;
 
 pub(crate) use open::open;
+pub(crate) use partition::has_segments;

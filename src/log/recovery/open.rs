@@ -31,11 +31,10 @@ pub(crate) fn open(
     let (slot, slot_offset) = dir.slots.slot(topic_id, name.partition());
     let mut partition = Partition { dir, path: &path, name, config, found, slot_offset };
     let mode = dir.config.recovery;
+    let is_named = metadata_file::is_checked(storage, &path, topic_id)?;
     if mode == RecoveryMode::Strict && partition.holds_data() {
         metadata_file::check(storage, &path, topic_id)?;
         partition.check_epochs()?;
-    } else if metadata_file::check_or_mend(storage, &path, topic_id)? {
-        report.mended_files.push(path.join(metadata_file::FILE_NAME));
     }
     let is_salvaged = mode == RecoveryMode::Salvage && partition.salvage(report)?;
     partition.check_start()?;
@@ -43,8 +42,21 @@ pub(crate) fn open(
     let is_trusted = trusted.is_some();
     let segments = match trusted {
         Some(segments) => segments,
-        None => partition.check(report)?,
+        None => {
+            // A salvage has looked at everything already: no batch counts twice.
+            let (bytes, batches) = (report.scanned_bytes, report.scanned_batches);
+            (report.scanned_bytes, report.scanned_batches) = (0, 0);
+            let checked = partition.check(report);
+            report.scanned_bytes = report.scanned_bytes.max(bytes);
+            report.scanned_batches = report.scanned_batches.max(batches);
+            checked?
+        }
     };
+    if !is_named {
+        // Not before: of a partition that is damaged, nothing is changed.
+        metadata_file::mend(storage, &path, topic_id)?;
+        report.mended_files.push(path.join(metadata_file::FILE_NAME));
+    }
     let epochs = partition.settle_epochs(&segments, report)?;
     let end = segments.active.end().offset;
     report.end_offset = end;
@@ -88,7 +100,8 @@ impl Partition<'_> {
         let Some((last, older)) = self.found.split_last() else { return Ok(None) };
         let active = self.open_segment(last);
         let (end, bad) = active.find_end()?;
-        if bad.is_some() || self.slot_offset.is_some_and(|durable| end.offset < durable) {
+        let known = self.slot_offset.max(self.dir.recovery_point(self.name));
+        if bad.is_some() || known.is_some_and(|durable| end.offset < durable) {
             return Ok(None);
         }
         self.check_log_start(end.offset)?;
@@ -135,6 +148,7 @@ impl Partition<'_> {
             return Err(self.damaged(checked.end, durable, source));
         }
         self.check_log_start(checked.end)?;
+        self.dir.begin_repairs()?;
         // Whether or not there is a tail to cut: a power cut may have taken one without a trace. And before it is cut, because
         // then nothing tells the next open that there was one.
         self.begin_epoch(&checked, report)?;

@@ -109,6 +109,14 @@ impl Partition<'_> {
     }
 }
 
+/// Whether there is a segment in a directory, or what a cleaner has left of one.
+pub(crate) fn has_segments(storage: &dyn Storage, path: &Path) -> Result<bool> {
+    match find_segments(storage, path) {
+        Err(error) if error.is_corruption() => Ok(true),
+        found => Ok(!found?.is_empty()),
+    }
+}
+
 /// The segments in a directory, ascending.
 pub(super) fn find_segments(storage: &dyn Storage, path: &Path) -> Result<Vec<Found>> {
     let entries = storage.list(path).map_err(Error::io("list", path))?;

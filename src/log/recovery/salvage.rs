@@ -46,7 +46,7 @@ enum Part {
 }
 
 impl Partition<'_> {
-    /// Saves what is sound of every segment in which anything is not. `true`: something was changed.
+    /// Saves what is sound of every segment in which anything is not. `true`: the log is not as a clean close leaves it.
     pub(super) fn salvage(&mut self, report: &mut PartitionRecovery) -> Result<bool> {
         let storage = self.dir.storage();
         let start = self.known_start()?;
@@ -56,7 +56,7 @@ impl Partition<'_> {
             (start, None) => start.unwrap_or(Offset::ZERO),
         };
         let first_base = self.found.first().map_or(self.known_durable(true, next), |first| first.base);
-        let mut is_changed = false;
+        let (mut is_changed, mut has_tail) = (false, false);
         if next < first_base {
             let base = next;
             let gap =
@@ -78,6 +78,7 @@ impl Partition<'_> {
             }
             let (parts, reached) = self.parts(&segment, found, begin, end, report)?;
             next = reached;
+            has_tail |= parts.iter().any(|part| matches!(part, Part::Tail(_)));
             if is_overlapping {
                 if !parts.is_empty() {
                     self.write_anew(begin, Some(&segment), parts, report)?;
@@ -93,7 +94,7 @@ impl Partition<'_> {
         if is_changed {
             self.found = find_segments(storage, self.path)?;
         }
-        Ok(is_changed)
+        Ok(is_changed || has_tail)
     }
 
     /// What is to be kept of a segment and what is lost, and the offset up to which that goes.
@@ -175,6 +176,7 @@ impl Partition<'_> {
     fn set_aside(&self, segment: &LogSegment, from: Offset, report: &mut PartitionRecovery) -> Result<()> {
         let storage = self.dir.storage();
         let reason = self.misplaced(segment.base(), from);
+        self.dir.begin_repairs()?;
         let kept = quarantine::keep_file(storage, segment.log())?;
         // Synced with the epoch that every salvage begins: before that, another one does the same.
         remove_indexes(storage, segment.paths())?;
@@ -204,6 +206,7 @@ impl Partition<'_> {
                 return Err(self.damaged(offsets.start, offsets.end, None));
             }
         }
+        self.dir.begin_repairs()?;
         let mut new = NewSegments::begin(storage, self.path, base)?;
         for part in parts {
             match part {
