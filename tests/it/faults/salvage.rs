@@ -7,7 +7,7 @@ use std::path::Path;
 use streamlog::testing::{Crash, EveryCrash, Outcome, TestDisk};
 use streamlog::{
     Broker, BrokerConfig, Error, ManualClock, NewTopic, Offset, Record, RecoveryMode, Result, Severity,
-    Timestamp,
+    Storage, Timestamp,
 };
 
 use crate::kit::START;
@@ -17,24 +17,33 @@ const PARTITIONS: u32 = 3;
 const RECORDS: u32 = 20;
 
 fn open(disk: &TestDisk, mode: RecoveryMode) -> Result<Broker> {
+    open_in(disk, &["data"], mode)
+}
+
+fn open_in(disk: &TestDisk, dirs: &[&str], mode: RecoveryMode) -> Result<Broker> {
     let clock = ManualClock::new(Timestamp::from_millis(START));
-    let config = BrokerConfig::default().seed(7);
-    Broker::builder().log_dir("data").storage(disk.clone()).clock(clock).config(config).recovery(mode).open()
+    let builder = Broker::builder().storage(disk.clone()).clock(clock).recovery(mode);
+    let builder = dirs.iter().fold(builder, |builder, dir| builder.log_dir(dir));
+    builder.config(BrokerConfig::default().seed(7)).open()
+}
+
+fn fill(broker: &Broker, topic: &str) {
+    for partition in broker.topic(topic).unwrap().partitions() {
+        let partition = partition.unwrap();
+        for record in 0..RECORDS {
+            partition.append(&[Record::new().value(&record.to_string())]).unwrap();
+        }
+        partition.sync().unwrap();
+    }
 }
 
 /// Two topics, each of whose records is durable.
-fn begin(is_clean: bool) -> TestDisk {
+fn begin(dirs: &[&str], is_clean: bool) -> TestDisk {
     let disk = TestDisk::new();
-    let broker = open(&disk, RecoveryMode::Repair).unwrap();
+    let broker = open_in(&disk, dirs, RecoveryMode::Repair).unwrap();
     for name in ["t", "u"] {
         broker.admin().create_topic(NewTopic::new(name).partitions(PARTITIONS)).unwrap();
-        for number in 0..PARTITIONS {
-            let partition = broker.topic(name).unwrap().partition(number).unwrap();
-            for record in 0..RECORDS {
-                partition.append(&[Record::new().value(&record.to_string())]).unwrap();
-            }
-            partition.sync().unwrap();
-        }
+        fill(&broker, name);
     }
     if is_clean {
         broker.close().unwrap();
@@ -60,8 +69,8 @@ fn damage_catalog(disk: &TestDisk, topic: &str) {
     disk.put(&path, bytes).unwrap();
 }
 
-/// Looks for everything, where `lost` has lost its records.
-fn check(broker: &Broker, lost: &[(&str, u32)]) -> Outcome {
+/// Looks for everything up to `end`, where `lost` has lost its first records.
+fn check_to(broker: &Broker, lost: &[(&str, u32)], end: u32) -> Outcome {
     for name in ["t", "u"] {
         let topic = broker.topic(name)?;
         if topic.partition_count() != PARTITIONS {
@@ -70,7 +79,7 @@ fn check(broker: &Broker, lost: &[(&str, u32)]) -> Outcome {
         for number in 0..PARTITIONS {
             let partition = topic.partition(number)?;
             let place = format!("{name}-{number}, {}", broker.recovery_report());
-            if partition.log_end_offset() != u64::from(RECORDS) {
+            if partition.log_end_offset() != u64::from(end) {
                 return Err(format!("ends at {}: {place}", partition.log_end_offset()).into());
             }
             match partition.read(Offset::ZERO, usize::MAX) {
@@ -82,6 +91,23 @@ fn check(broker: &Broker, lost: &[(&str, u32)]) -> Outcome {
         }
     }
     Ok(())
+}
+
+fn check(broker: &Broker, lost: &[(&str, u32)]) -> Outcome {
+    check_to(broker, lost, RECORDS)
+}
+
+/// One more record for each partition, durable when the power goes.
+fn goes_on(broker: &Broker, disk: &TestDisk, lost: &[(&str, u32)]) -> Outcome {
+    for name in ["t", "u"] {
+        for partition in broker.topic(name)?.partitions() {
+            let partition = partition?;
+            partition.append(&[Record::new().value("more")])?;
+            partition.sync()?;
+        }
+    }
+    let disk = disk.after(Crash::PowerCut);
+    check_to(&open(&disk, RecoveryMode::Strict)?, lost, RECORDS + 1)
 }
 
 /// Cuts a salvage of `disk` short at every step, and lets another go on.
@@ -100,6 +126,8 @@ fn cut_short(disk: &TestDisk, lost: &[(&str, u32)]) {
                 match open(&disk, mode) {
                     Ok(broker) if broker.topic("t").is_ok_and(|t| t.partitions().all(|one| one.is_ok())) => {
                         check(&broker, lost)?;
+                        goes_on(&broker, &disk, lost)?;
+                        continue;
                     }
                     Ok(_) | Err(_) if is_salvaged => return Err(format!("{mode:?} after a salvage").into()),
                     // Offline, which is reported.
@@ -110,8 +138,9 @@ fn cut_short(disk: &TestDisk, lost: &[(&str, u32)]) {
                 drop(open(&disk, RecoveryMode::Salvage)?);
                 check(&open(&disk, RecoveryMode::Strict)?, lost)?;
             }
-            check(&open(disk, RecoveryMode::Salvage)?, lost)?;
-            check(&open(&disk.after(Crash::PowerCut), RecoveryMode::Strict)?, lost)
+            let broker = open(disk, RecoveryMode::Salvage)?;
+            check(&broker, lost)?;
+            goes_on(&broker, disk, lost)
         },
     );
     assert!(points.unwrap() > 100);
@@ -120,7 +149,7 @@ fn cut_short(disk: &TestDisk, lost: &[(&str, u32)]) {
 #[test]
 fn a_salvage_of_the_catalog_that_is_cut_short_is_not_taken_for_a_whole_one() {
     for is_clean in [false, true] {
-        let disk = begin(is_clean);
+        let disk = begin(&["data"], is_clean);
         clear(&disk, CATALOG);
         cut_short(&disk, &[]);
     }
@@ -128,7 +157,7 @@ fn a_salvage_of_the_catalog_that_is_cut_short_is_not_taken_for_a_whole_one() {
 
 #[test]
 fn a_further_loss_of_the_catalog_is_seen_to_like_the_first() {
-    let disk = begin(true);
+    let disk = begin(&["data"], true);
     damage_catalog(&disk, "t");
     drop(open(&disk, RecoveryMode::Salvage).unwrap());
     check(&open(&disk, RecoveryMode::Strict).unwrap(), &[]).unwrap();
@@ -139,10 +168,65 @@ fn a_further_loss_of_the_catalog_is_seen_to_like_the_first() {
 #[test]
 fn a_salvage_of_partitions_without_a_segment_that_is_cut_short_goes_on() {
     for is_clean in [false, true] {
-        let disk = begin(is_clean);
+        let disk = begin(&["data"], is_clean);
         clear(&disk, "data/t-1");
         cut_short(&disk, &[("t", 1)]);
         clear(&disk, CATALOG);
         cut_short(&disk, &[("t", 1)]);
     }
+}
+
+#[test]
+fn a_salvage_of_damaged_batches_that_is_cut_short_goes_on() {
+    let disk = begin(&["data"], true);
+    let path = Path::new("data/t-1/00000000000000000000.log");
+    let mut bytes = disk.files().remove(path).unwrap();
+    let end = bytes.iter().rposition(|&byte| byte != 0).unwrap();
+    bytes[..=end].fill(0x5a);
+    disk.put(path, bytes).unwrap();
+    cut_short(&disk, &[("t", 1)]);
+}
+
+#[test]
+fn directories_that_do_not_say_whose_they_are_belong_with_the_others_of_their_name() {
+    let disk = begin(&["data"], true);
+    clear(&disk, CATALOG);
+    for directory in ["t-1", "u-0", "u-1", "u-2"] {
+        disk.take(Path::new("data").join(directory).join("partition.metadata")).unwrap();
+    }
+    disk.create_dir(Path::new("data/notes-1")).unwrap();
+    disk.put("data/notes-1/to-do", b"buy milk").unwrap();
+    cut_short(&disk, &[]);
+    let broker = open(&disk, RecoveryMode::Salvage).unwrap();
+    assert_eq!(broker.admin().list_topics().unwrap(), ["t", "u"]);
+    assert_eq!(broker.recovery_report().unknown_directories, [Path::new("data/notes-1")]);
+}
+
+#[test]
+fn a_topic_whose_deletion_and_creation_are_lost_is_found_again_as_the_new_one() {
+    let disk = begin(&["data"], false);
+    let path = Path::new(CATALOG).join("00000000000000000000.log");
+    let before = disk.files().remove(&path).unwrap().iter().rposition(|&byte| byte != 0).unwrap();
+    let broker = open(&disk, RecoveryMode::Repair).unwrap();
+    broker.admin().delete_topic("t").unwrap();
+    broker.admin().create_topic(NewTopic::new("t").partitions(PARTITIONS)).unwrap();
+    fill(&broker, "t");
+    let id = broker.topic("t").unwrap().id();
+    drop(broker);
+    let disk = disk.after(Crash::Kill);
+    let mut bytes = disk.files().remove(&path).unwrap();
+    bytes[before + 1..].iter_mut().for_each(|byte| *byte ^= u8::from(*byte != 0) * 0x5a);
+    disk.put(&path, bytes).unwrap();
+    cut_short(&disk, &[]);
+    assert_eq!(open(&disk, RecoveryMode::Salvage).unwrap().topic("t").unwrap().id(), id);
+}
+
+#[test]
+fn a_salvage_with_all_log_directories_finds_what_one_with_some_had_guessed() {
+    let dirs = ["data", "more"];
+    let disk = begin(&dirs, true);
+    clear(&disk, CATALOG);
+    drop(open(&disk, RecoveryMode::Salvage).unwrap());
+    drop(open_in(&disk, &dirs, RecoveryMode::Salvage).unwrap());
+    check(&open_in(&disk, &dirs, RecoveryMode::Strict).unwrap(), &[]).unwrap();
 }
