@@ -1,7 +1,8 @@
 //! `.kafka_cleanshutdown`: a file whose presence says that every log in the directory was closed in order.
 //!
-//! It is made last at a close, and unlinked, with its directory synced, before the first byte is appended after an open;
-//! so whatever happens in between, its presence is never a lie. An open that only reads leaves it where it is.
+//! It is made last at a close, and unlinked, with its directory synced, before the first byte is appended after an open, and
+//! before a recovery changes a log; so whatever happens in between, its presence is never a lie. An open that only reads leaves
+//! it where it is.
 
 use std::io;
 use std::path::{Path, PathBuf};

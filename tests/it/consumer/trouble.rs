@@ -144,6 +144,11 @@ fn an_offline_partition_can_be_assigned_and_is_told() {
     let (seen, errors) = drain(&mut consumer, 2);
     assert_eq!((seen, errors.len()), (vec!["b".to_owned()], 1));
     assert!(is_told(&errors[0]));
+
+    consumer.pause([&named(1)]).unwrap();
+    append_each(&broker.topic("t").unwrap().partition(0).unwrap(), &["c"]);
+    assert_eq!(texts(&consumer.poll(LONG).unwrap()), ["c"]);
+    assert!(consumer.poll(Duration::ZERO).unwrap().is_empty(), "whoever has paused it is not told any more");
 }
 
 #[test]
