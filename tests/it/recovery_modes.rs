@@ -756,3 +756,13 @@ fn a_log_that_ends_before_its_recovery_point_was_not_closed_like_that() {
         broker.recovery_report().partitions.iter().find_map(|partition| partition.ignored_recovery_point);
     assert_eq!(ignored, Some(Offset::from(72)));
 }
+
+#[test]
+fn a_history_of_epochs_that_all_begin_behind_the_end_takes_nothing_from_older_ones() {
+    let dir = Dir::new(false);
+    let path = Path::new(DIR).join("leader-epoch-checkpoint");
+    dir.disk.put(&path, b"0\n1\n5 100\n").unwrap();
+    let broker = dir.open(RecoveryMode::Repair).unwrap();
+    assert_eq!(read_all(&partition(&broker).unwrap()).0, all_but(&[], 72));
+    assert_eq!(dir.read(&path), b"0\n2\n0 0\n6 72\n");
+}

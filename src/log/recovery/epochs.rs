@@ -59,8 +59,9 @@ impl Partition<'_> {
         let newest = history.current();
         history.truncate_to(checked.end);
         if let Some(first) = self.found.first() {
-            // Its first entry tells where the log must have begun, should its segments be gone.
-            history.begin(newest, first.base);
+            // Its first entry tells where the log must have begun, should its segments be gone. Not with the newest epoch: who remembers
+            // one before that would take all for another's.
+            history.begin(LeaderEpoch::ZERO, first.base);
         }
         history.assign(newest.next(), checked.end);
         self.write_epochs(&history)
