@@ -249,6 +249,13 @@ impl LogDir {
         self.checkpoints.lock().log_starts.get(name).copied()
     }
 
+    /// Takes a partition's recovery point back to where its log ends, durably.
+    pub(crate) fn lower_recovery_point(&self, name: &TopicPartition, end: Offset) -> Result<()> {
+        let _one_at_a_time = self.replacing.lock();
+        self.checkpoints.lock().recovery_points.insert(name.clone(), end);
+        self.replace_files(false)
+    }
+
     /// Takes a partition's first readable offset back to where its log ends, durably: what is appended there is readable.
     pub(crate) fn lower_log_start(&self, name: &TopicPartition, end: Offset) -> Result<()> {
         let _one_at_a_time = self.replacing.lock();

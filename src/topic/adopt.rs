@@ -1,9 +1,12 @@
 //! Topics whose records a salvage of the catalog could not save, found again by their partitions' directories.
 //!
 //! A directory is named after its partition, and its `partition.metadata` has the topic's id: so name, id and partition count can be
-//! told, and settings cannot. A directory that holds a log and does not say whose it is belongs with the others of its name. Where
-//! directories of two topics claim a name, neither is taken; but where all of them are of a topic other than the one that the catalog
-//! tells of, that one was deleted, and the records of that, and of the next one's creation, are lost.
+//! told, and settings cannot. What the catalog still tells of a topic counts, unless there is no directory left of it and one of
+//! another topic of its name: then it was deleted, and the records of that, and of the next one's creation, are lost.
+//!
+//! Where directories of two topics claim the same partition, neither is taken; where they claim different ones, an id is damaged, and
+//! that of most counts. A directory that holds a log and does not say whose it is fills a gap between others, and is no topic by
+//! itself: it may be anybody's. What is not taken is told as belonging to no topic.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -11,6 +14,7 @@ use std::path::Path;
 use super::catalog::{CATALOG_TOPIC, append};
 use super::catalog_record::TopicRecord;
 use super::create::PARTITIONS_MAX;
+use super::delete::finish_deletion;
 use super::name::{self, parse_directory};
 use super::replay::Replayed;
 use crate::error::Result;
@@ -20,8 +24,14 @@ use crate::uuid::Uuid;
 /// By their numbers, the partitions that there are directories of, each with the log directories that have one.
 type Partitions = BTreeMap<u32, BTreeSet<Uuid>>;
 
-/// By topic and id, the partitions that there are directories of; without an id, those that do not say whose they are.
-type Found = BTreeMap<String, BTreeMap<Option<Uuid>, Partitions>>;
+/// The directories of one name.
+#[derive(Debug, Default)]
+struct Found {
+    /// By the topic that they say they belong to.
+    by_id: BTreeMap<Uuid, Partitions>,
+    /// Those that hold a log, and do not say whose it is.
+    nameless: Partitions,
+}
 
 /// Where a part of the catalog is lost, adds to its topics what the directories tell, and to its log; and to that, last, that it was
 /// done to the end. Gives the names of the topics.
@@ -31,11 +41,20 @@ pub(super) fn adopt(dirs: &LogDirs, catalog: &Log, replayed: &mut Replayed) -> R
         return Ok(adopted);
     }
     let records = &mut replayed.topics;
-    for (name, by_id) in find(dirs)? {
+    for (name, record) in records.iter().filter(|(_, record)| record.is_deleting) {
+        // So that what is found of its name is another's.
+        finish_deletion(dirs, catalog, name, record)?;
+    }
+    for (name, found) in find(dirs)? {
         let record = match records.get(&name) {
-            Some(known) if known.is_deleting => continue,
-            None if records.keys().any(|known| name::collide(known, &name)) => continue,
-            known => complete(dirs, known, by_id),
+            Some(known) if !known.is_deleting && !found.is_another(dirs, known) => found.extend(dirs, known),
+            None if records
+                .iter()
+                .any(|(other, known)| !known.is_deleting && name::collide(other, &name)) =>
+            {
+                None
+            }
+            Some(_) | None => found.topic(dirs),
         };
         let Some(record) = record.filter(|record| records.get(&name) != Some(record)) else { continue };
         append(catalog, &name, Some(&record))?;
@@ -52,38 +71,72 @@ pub(super) fn adopt(dirs: &LogDirs, catalog: &Log, replayed: &mut Replayed) -> R
     Ok(adopted)
 }
 
-/// What is to be known of a topic, after what is `known` and what its directories say.
-fn complete(
-    dirs: &LogDirs,
-    known: Option<&TopicRecord>,
-    mut by_id: BTreeMap<Option<Uuid>, Partitions>,
-) -> Option<TopicRecord> {
-    let mut found = by_id.remove(&None).unwrap_or_default();
-    let (record, partitions) = match known {
-        // A log directory that is not there may have its own.
-        Some(known)
-            if by_id.contains_key(&Some(known.id))
-                || by_id.is_empty()
-                || known.directories.iter().any(|&id| dirs.get(id).is_err()) =>
-        {
-            (known.clone(), by_id.remove(&Some(known.id)))
+impl Found {
+    /// Whether these are all of another topic than the one that the catalog tells of, which then was deleted.
+    fn is_another(&self, dirs: &LogDirs, known: &TopicRecord) -> bool {
+        // What a log directory has that is not there, is not known; and a partition in its place may have lost what it says.
+        let is_gone = |(number, id): (u32, &Uuid)| {
+            dirs.get(*id).is_ok() && !self.nameless.get(&number).is_some_and(|here| here.contains(id))
+        };
+        !self.by_id.contains_key(&known.id) && (0_u32..).zip(&known.directories).all(is_gone)
+    }
+
+    /// The topic that the catalog tells of, with the partitions that it does not tell of.
+    fn extend(&self, dirs: &LogDirs, known: &TopicRecord) -> Option<TopicRecord> {
+        let partitions = self.by_id.get(&known.id)?;
+        Some(self.with_partitions(dirs, known.clone(), partitions))
+    }
+
+    /// A topic that the catalog does not tell of.
+    fn topic(&self, dirs: &LogDirs) -> Option<TopicRecord> {
+        let (&id, _) = self.by_id.iter().max_by_key(|(_, partitions)| partitions.len())?;
+        let mut partitions = Partitions::new();
+        for (&number, here) in self.by_id.values().flatten() {
+            if partitions.insert(number, here.clone()).is_some() {
+                return None;
+            }
         }
-        Some(_) | None if by_id.len() > 1 => return None,
-        Some(_) | None => {
-            let (id, partitions) = by_id.pop_first().unzip();
-            let id = id.flatten().unwrap_or_else(|| Uuid::random(&mut dirs.first().random.lock()));
-            let (config, directories) = (TopicConfig::default(), Vec::new());
-            (TopicRecord { id, created: 0, config, directories, is_deleting: false }, partitions)
+        let (config, directories) = (TopicConfig::default(), Vec::new());
+        let unknown = TopicRecord { id, created: 0, config, directories, is_deleting: false };
+        Some(self.with_partitions(dirs, unknown, &partitions))
+    }
+
+    /// The topic with all of these partitions. One below the last of them that has no directory is missing, and will be offline.
+    fn with_partitions(
+        &self,
+        dirs: &LogDirs,
+        mut record: TopicRecord,
+        partitions: &Partitions,
+    ) -> TopicRecord {
+        let count = partitions.last_key_value().map_or(0, |(&last, _)| last + 1);
+        for number in 0_u32..count {
+            let named = partitions.get(&number);
+            let nameless = self.nameless.get(&number);
+            match record.directories.get_mut(number as usize) {
+                None => {
+                    let here = named.or(nameless.filter(|here| here.len() == 1));
+                    let first = here.or(partitions.values().next()).and_then(|dirs| dirs.first());
+                    record.directories.extend(first);
+                }
+                Some(told) => {
+                    let is_here =
+                        |here: Option<&BTreeSet<Uuid>>| here.is_some_and(|here| here.contains(told));
+                    // Not where an earlier salvage thought, which did not see all log directories.
+                    let is_elsewhere = dirs.get(*told).is_ok() && !is_here(named) && !is_here(nameless);
+                    if is_elsewhere && let Some(&first) = named.and_then(|here| here.first()) {
+                        *told = first;
+                    }
+                }
+            }
         }
-    };
-    // Where one says whose it is, that counts.
-    found.extend(partitions.unwrap_or_default());
-    Some(with_partitions(dirs, record, &found))
+        record.created = record.created.max(count);
+        record
+    }
 }
 
-/// Every directory of a partition, by its name.
-fn find(dirs: &LogDirs) -> Result<Found> {
-    let mut found = Found::new();
+/// Every directory of a partition, by the name of its topic.
+fn find(dirs: &LogDirs) -> Result<BTreeMap<String, Found>> {
+    let mut found: BTreeMap<String, Found> = BTreeMap::new();
     for dir in dirs.online() {
         for directory in dir.directories()? {
             let Some((topic, number)) = parse_directory(&directory) else { continue };
@@ -93,42 +146,31 @@ fn find(dirs: &LogDirs) -> Result<Found> {
             let is_ours = name::check(topic).is_ok()
                 && !name::collide(topic, CATALOG_TOPIC)
                 && directory == format!("{topic}-{number}");
-            let path = dir.path().join(&directory);
-            if is_ours && let Some(id) = topic_of(dir, &path)? {
-                let of_topic = found.entry(topic.to_owned()).or_default().entry(id).or_default();
-                of_topic.entry(number).or_default().insert(dir.id());
+            if !is_ours {
+                continue;
             }
+            let path = dir.path().join(&directory);
+            let of_topic = found.entry(topic.to_owned()).or_default();
+            let partitions = match topic_of(dir, &path)? {
+                Some(id) => of_topic.by_id.entry(id).or_default(),
+                None if log::has_segments(dir.storage(), &path)? => &mut of_topic.nameless,
+                None => continue,
+            };
+            partitions.entry(number).or_default().insert(dir.id());
         }
     }
     Ok(found)
 }
 
-/// The id of the topic that a directory belongs to, if it says that; nothing at all where it is no partition's.
-fn topic_of(dir: &LogDir, path: &Path) -> Result<Option<Option<Uuid>>> {
-    for _ in 0..2 {
-        // Once more where it makes no sense, as a read may err.
-        if let Some(id) = log::topic_of(dir.storage(), path)? {
-            return Ok(Some(Some(id)));
+/// The id of the topic that a directory says it belongs to, read until the same is read twice: a read may err, and the file has no
+/// checksum.
+fn topic_of(dir: &LogDir, path: &Path) -> Result<Option<Uuid>> {
+    let mut id = log::topic_of(dir.storage(), path)?;
+    for _ in 0..3 {
+        let again = log::topic_of(dir.storage(), path)?;
+        if std::mem::replace(&mut id, again) == again {
+            break;
         }
     }
-    Ok(log::has_segments(dir.storage(), path)?.then_some(None))
-}
-
-/// The topic with all partitions up to the last that there is a directory of. One that has none is missing, and will be offline.
-fn with_partitions(dirs: &LogDirs, mut record: TopicRecord, found: &Partitions) -> TopicRecord {
-    let count = found.last_key_value().map_or(0, |(&last, _)| last + 1);
-    for number in 0_u32..count {
-        let here = found.get(&number);
-        let first = here.or(found.values().next()).and_then(|dirs| dirs.first()).copied();
-        match (record.directories.get_mut(number as usize), here) {
-            (None, _) => record.directories.extend(first),
-            // It is not where it was thought to be, by an earlier salvage that did not see all log directories.
-            (Some(told), Some(here)) if !here.contains(told) && dirs.get(*told).is_ok() => {
-                first.into_iter().for_each(|first| *told = first);
-            }
-            (Some(_), _) => {}
-        }
-    }
-    record.created = record.created.max(count);
-    record
+    Ok(id)
 }

@@ -14,7 +14,7 @@ use super::catalog_record::TopicRecord;
 use super::delete::finish_deletion;
 use super::entry::TopicEntry;
 use super::name::parse_directory;
-use super::producer_ids::{self, ProducerIds};
+use super::producer_ids::ProducerIds;
 use super::replay::Replayed;
 use crate::error::{Chain, Error, Result};
 use crate::log::{self, Log, LogDir, LogDirs, PartitionRecovery, RecoveryMode, TopicConfig};
@@ -67,8 +67,7 @@ impl Catalog {
             report.restored_topics = adopt(dirs, &log, &mut replayed)?;
         }
         replayed.check_settled(&log)?;
-        // Each of the records that are lost may have told of a block of ids.
-        let next_producer_id = producer_ids::behind(replayed.next_producer_id, replayed.lost);
+        let next_producer_id = replayed.next_producer_id();
         for (name, mut record) in replayed.topics {
             if record.is_deleting {
                 if let Err(error) = finish_deletion(dirs, &log, &name, &record) {

@@ -5,16 +5,17 @@
 //! catalog anyway, takes one along where no id is free: so the first producer waits for no sync of its own.
 
 use crate::error::{Error, Result};
+use crate::offset::Offset;
 use crate::sync::Mutex;
 
 /// How many ids are taken at a time.
 const BLOCK_IDS: i64 = 1000;
+/// More than a record of the catalog can have told of: one, and those before it that a failing disk kept from being told.
+const BLOCKS_MAX: i64 = 1000;
 
-/// An id behind all that may have been given away, where the next of those that is known is `next` and so many records, of a block
-/// each, are lost.
-pub(super) fn behind(next: i64, lost: u64) -> i64 {
-    let lost = i64::try_from(lost).unwrap_or(i64::MAX).saturating_mul(BLOCK_IDS);
-    next.saturating_add(lost)
+/// An id behind all that may have been given away, where the next of those that is known is `next`, and records below `lost` are lost.
+pub(super) fn behind(next: i64, lost: Offset) -> i64 {
+    next.max(lost.to_i64().saturating_mul(BLOCK_IDS).saturating_mul(BLOCKS_MAX))
 }
 
 /// Ids that can be given away.

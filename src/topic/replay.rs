@@ -10,6 +10,7 @@ use std::ops::Range;
 use super::catalog::CATALOG_TOPIC;
 use super::catalog_record::{CatalogKey, TopicRecord, decode_key, decode_number, encode_salvaged};
 use super::name;
+use super::producer_ids;
 use crate::error::{Error, Result};
 use crate::log::Log;
 use crate::offset::{Offset, PartitionId};
@@ -23,10 +24,12 @@ const READ_BYTES: usize = 1 << 20;
 pub(super) struct Replayed {
     /// The last record of each topic.
     pub(super) topics: BTreeMap<String, TopicRecord>,
-    pub(super) next_producer_id: i64,
+    next_producer_id: i64,
     /// How many records are lost.
     pub(super) lost: u64,
     first_lost: Option<Offset>,
+    /// Behind the last of them.
+    lost_end: Offset,
     /// How many were lost when topics were last looked for by their directories.
     settled: u64,
 }
@@ -86,7 +89,13 @@ impl Replayed {
     /// Takes in that no record has these offsets any more.
     pub(super) fn lose(&mut self, offsets: &Range<Offset>) {
         self.first_lost.get_or_insert(offsets.start);
+        self.lost_end = self.lost_end.max(offsets.end);
         self.lost = self.lost.saturating_add(offsets.end.delta_from(offsets.start).unwrap_or(0));
+    }
+
+    /// Every id below this one may have been given to a producer.
+    pub(super) fn next_producer_id(&self) -> i64 {
+        producer_ids::behind(self.next_producer_id, self.lost_end)
     }
 
     /// Whether the topics are all that can be known of.

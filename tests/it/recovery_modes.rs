@@ -9,7 +9,7 @@ use kafka_protocol::records::RecordBatchDecoder;
 use streamlog::testing::{Call, Crash, EveryCrash, EveryFault, Outcome, TestDisk};
 use streamlog::{
     AutoOffsetReset, Broker, BrokerConfig, Error, ManualClock, NewTopic, Offset, Partition, PartitionId,
-    Record, RecoveryMode, Result, Timestamp, TopicConfig, TopicPartition,
+    PartitionRecovery, Record, RecoveryMode, Result, Timestamp, TopicConfig, TopicPartition,
 };
 
 use crate::kit::START;
@@ -751,10 +751,26 @@ fn a_log_that_ends_before_its_recovery_point_was_not_closed_like_that() {
     dir.disk.put(&last, b"").unwrap();
     dir.disk.take(Path::new("data/streamlog.durable")).unwrap();
     assert!(matches!(dir.open(RecoveryMode::Strict), Err(Error::RecoveryRefused { .. })));
+    assert!(matches!(
+        partition(&dir.open(RecoveryMode::Repair).unwrap()),
+        Err(Error::PartitionOffline { .. })
+    ));
+    let (_, lost) = read_all(&partition(&dir.open(RecoveryMode::Salvage).unwrap()).unwrap());
+    assert_eq!(lost.last().unwrap().end, 72);
+
+    // After an unclean end the point may be what is wrong. It does not stay.
+    let dir = Dir::new(false);
+    let path = Path::new("data/recovery-point-offset-checkpoint");
+    dir.disk.put(path, b"0\n1\nt 0 90\n").unwrap();
     let broker = dir.open(RecoveryMode::Repair).unwrap();
-    let ignored =
-        broker.recovery_report().partitions.iter().find_map(|partition| partition.ignored_recovery_point);
-    assert_eq!(ignored, Some(Offset::from(72)));
+    let ignored = |one: &PartitionRecovery| one.ignored_recovery_point == Some(Offset::from(90));
+    assert!(broker.recovery_report().partitions.iter().any(ignored));
+    append(&partition(&broker).unwrap(), 30);
+    let torn = dir.disk.after(Crash::PowerCut);
+    assert_eq!(
+        partition(&Dir { disk: torn }.open(RecoveryMode::Strict).unwrap()).unwrap().log_end_offset(),
+        72
+    );
 }
 
 #[test]

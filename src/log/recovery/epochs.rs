@@ -86,6 +86,7 @@ impl Partition<'_> {
     }
 
     fn write_epochs(&self, history: &EpochHistory) -> Result<()> {
+        self.dir.begin_repairs()?;
         let contents = checkpoint_file::epochs_contents(history.entries());
         let path = self.path.join(checkpoint_file::EPOCHS);
         small_file::replace(self.dir.storage(), &path, contents.as_bytes())

@@ -54,6 +54,7 @@ pub(crate) fn open(
     };
     if !is_named {
         // Not before: of a partition that is damaged, nothing is changed.
+        dir.begin_repairs()?;
         metadata_file::mend(storage, &path, topic_id)?;
         report.mended_files.push(path.join(metadata_file::FILE_NAME));
     }
@@ -66,6 +67,10 @@ pub(crate) fn open(
         log::warn!("{name}: cannot note the durable offset {end}: {error}");
     }
     let first_base = segments.sealed.first().unwrap_or(&segments.active).base();
+    if report.ignored_recovery_point.is_some() {
+        // As it is, it would make damage of what is appended next, should the power take that.
+        dir.lower_recovery_point(name, end)?;
+    }
     if dir.log_start(name).is_some_and(|start| start > end) {
         // Before anything is appended: the next open would take what is acknowledged then for deleted.
         dir.lower_log_start(name, end)?;
@@ -135,8 +140,10 @@ impl Partition<'_> {
             && point > checked.end
             && checked.stop.is_none()
         {
-            // The log simply ends before it, so it cannot be right, and what it vouched for is looked at as well.
-            if self.dir.config.recovery == RecoveryMode::Strict {
+            // The log simply ends before it. After anything but a clean close it cannot be right, and what it vouched for is looked at
+            // as well.
+            let was_right = self.dir.was_clean() && self.is_point_likely(checked.end);
+            if was_right || self.dir.config.recovery == RecoveryMode::Strict {
                 return Err(self.damaged(checked.end, point, None));
             }
             report.ignored_recovery_point = Some(point);
@@ -148,7 +155,6 @@ impl Partition<'_> {
             return Err(self.damaged(checked.end, durable, source));
         }
         self.check_log_start(checked.end)?;
-        self.dir.begin_repairs()?;
         // Whether or not there is a tail to cut: a power cut may have taken one without a trace. And before it is cut, because
         // then nothing tells the next open that there was one.
         self.begin_epoch(&checked, report)?;

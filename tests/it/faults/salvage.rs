@@ -2,9 +2,10 @@
 //!
 //! Another salvage goes on. Whoever opens the directory in another mode before that is told that it is damaged, or finds everything.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use streamlog::testing::{Crash, EveryCrash, Outcome, TestDisk};
+use streamlog::testing::{Crash, EveryCrash, EveryFault, Fault, Outcome, TestDisk};
 use streamlog::{
     Broker, BrokerConfig, Error, ManualClock, NewTopic, Offset, Record, RecoveryMode, Result, Severity,
     Storage, Timestamp,
@@ -188,18 +189,89 @@ fn a_salvage_of_damaged_batches_that_is_cut_short_goes_on() {
 }
 
 #[test]
-fn directories_that_do_not_say_whose_they_are_belong_with_the_others_of_their_name() {
+fn directories_that_do_not_say_whose_they_are_fill_the_gaps_between_the_others_of_their_name() {
     let disk = begin(&["data"], true);
     clear(&disk, CATALOG);
-    for directory in ["t-1", "u-0", "u-1", "u-2"] {
+    for directory in ["t-1", "u-0", "u-1"] {
         disk.take(Path::new("data").join(directory).join("partition.metadata")).unwrap();
     }
-    disk.create_dir(Path::new("data/notes-1")).unwrap();
-    disk.put("data/notes-1/to-do", b"buy milk").unwrap();
+    // Somebody's own, that look like partitions.
+    for directory in ["data/notes-1", "data/t-5"] {
+        disk.create_dir(Path::new(directory)).unwrap();
+        disk.put(Path::new(directory).join("00000000000000000000.log"), b"buy milk").unwrap();
+    }
     cut_short(&disk, &[]);
     let broker = open(&disk, RecoveryMode::Salvage).unwrap();
     assert_eq!(broker.admin().list_topics().unwrap(), ["t", "u"]);
-    assert_eq!(broker.recovery_report().unknown_directories, [Path::new("data/notes-1")]);
+    let own = ["data/notes-1", "data/t-5"].map(PathBuf::from);
+    assert_eq!(broker.recovery_report().unknown_directories, own);
+}
+
+#[test]
+fn what_the_catalog_still_tells_counts_against_what_lies_about() {
+    let dirs = ["data", "more"];
+    let disk = begin(&dirs, true);
+    // An earlier topic of that name has its first partition in the other directory, and all of the live one have lost their ids.
+    let other = begin(&["data"], true);
+    disk.create_dir(Path::new("more/t-0")).unwrap();
+    for (path, bytes) in other.files().into_iter().filter(|(path, _)| path.starts_with("data/t-0")) {
+        disk.put(Path::new("more/t-0").join(path.file_name().unwrap()), bytes).unwrap();
+    }
+    disk.put("more/t-0/partition.metadata", b"version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAABw").unwrap();
+    for path in disk.files().into_keys().filter(|path| path.ends_with("partition.metadata")) {
+        if !path.starts_with("more/t-0") && path.to_str().unwrap().contains("t-") {
+            disk.take(path).unwrap();
+        }
+    }
+    damage_catalog(&disk, "u");
+    let broker = open_in(&disk, &dirs, RecoveryMode::Salvage).unwrap();
+    check(&broker, &[]).unwrap();
+    assert_eq!(broker.recovery_report().unknown_directories, [Path::new("more/t-0")]);
+    assert_eq!(broker.recovery_report().restored_topics, ["u"]);
+}
+
+#[test]
+fn a_topic_is_found_again_where_the_last_that_is_told_is_the_deletion_of_an_earlier_one() {
+    let disk = begin(&["data"], false);
+    let path = Path::new(CATALOG).join("00000000000000000000.log");
+    let broker = open(&disk, RecoveryMode::Repair).unwrap();
+    broker.admin().delete_topic("t").unwrap();
+    let before = disk.files().remove(&path).unwrap().iter().rposition(|&byte| byte != 0).unwrap();
+    broker.admin().create_topic(NewTopic::new("t").partitions(PARTITIONS)).unwrap();
+    fill(&broker, "t");
+    drop(broker);
+    let disk = disk.after(Crash::Kill);
+    let mut bytes = disk.files().remove(&path).unwrap();
+    // From within the record that there is no such topic any more.
+    bytes[before - 10..].iter_mut().for_each(|byte| *byte ^= u8::from(*byte != 0) * 0x5a);
+    disk.put(&path, bytes).unwrap();
+    cut_short(&disk, &[]);
+}
+
+#[test]
+fn no_producer_id_is_given_twice_however_often_the_catalog_is_lost() {
+    let disk = begin(&["data"], true);
+    let mut last = -1;
+    for _ in 0..4 {
+        let broker = open(&disk, RecoveryMode::Salvage).unwrap();
+        for _ in 0..3 {
+            let producer = broker.producer().build().unwrap();
+            producer.send(Record::to("t").partition(0).value("x")).unwrap().wait().unwrap();
+            producer.close(Duration::MAX).unwrap();
+        }
+        let partition = broker.topic("t").unwrap().partition(0).unwrap();
+        drop(broker);
+        let mut newest = last;
+        for partition in partition.segments() {
+            for batch in partition.batches() {
+                newest = newest.max(batch.unwrap().producer_id().unwrap_or(-1));
+            }
+        }
+        assert!(newest > last, "{newest}");
+        last = newest;
+        drop(partition);
+        clear(&disk, CATALOG);
+    }
 }
 
 #[test]
@@ -229,4 +301,34 @@ fn a_salvage_with_all_log_directories_finds_what_one_with_some_had_guessed() {
     drop(open(&disk, RecoveryMode::Salvage).unwrap());
     drop(open_in(&disk, &dirs, RecoveryMode::Salvage).unwrap());
     check(&open_in(&disk, &dirs, RecoveryMode::Strict).unwrap(), &[]).unwrap();
+}
+
+#[test]
+fn a_disk_that_fails_at_any_call_of_a_salvage_of_the_catalog_hides_nothing() {
+    let disk = begin(&["data"], true);
+    damage_catalog(&disk, "t");
+    let faults =
+        [Fault::full(), Fault::io(), Fault::short_write(), Fault::late_write(), Fault::flipped_bit(1)];
+    for is_lasting in [false, true] {
+        // A disk that flips a bit in all that is read has nothing to salvage.
+        let every =
+            EveryFault::new().begin_with(&disk).faults(faults[..if is_lasting { 4 } else { 5 }].to_vec());
+        let points = if is_lasting { every.lasting() } else { every }.run(
+            |disk, (): &mut ()| {
+                drop(open(disk, RecoveryMode::Salvage)?);
+                Ok(())
+            },
+            |disk, (), _| {
+                disk.heal();
+                match open(&disk.after(Crash::Kill), RecoveryMode::Repair) {
+                    Ok(broker) => check(&broker, &[])?,
+                    Err(error) if error.is_corruption() => {}
+                    Err(error) => return Err(error.into()),
+                }
+                check(&open(disk, RecoveryMode::Salvage)?, &[])?;
+                check(&open(&disk.after(Crash::PowerCut), RecoveryMode::Strict)?, &[])
+            },
+        );
+        assert!(points.unwrap() > 100);
+    }
 }
