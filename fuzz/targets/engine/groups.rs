@@ -140,7 +140,12 @@ impl Group {
             if is_done {
                 self.may_be = dropped;
             } else {
-                self.may_be.extend(dropped);
+                for one in dropped {
+                    // Once each: otherwise they double with every attempt that fails.
+                    if !self.may_be.contains(&one) {
+                        self.may_be.push(one);
+                    }
+                }
                 self.is_dropping = true;
             }
         } else if is_done {
