@@ -30,6 +30,12 @@ pub(crate) fn create(
 ) -> Result<Arc<Log>> {
     let storage = dir.storage();
     let path = dir.partition_path(&name);
+    let (slot, durable) = dir.slots.slot(topic_id, name.partition());
+    if let Some(durable) = durable.filter(|&durable| durable > Offset::ZERO) {
+        // It was created before, and what told of that is lost.
+        let (topic, partition) = (name.topic().to_owned(), name.partition());
+        return Err(Error::Damaged { topic, partition, from: Offset::ZERO, durable, source: None });
+    }
     // A checkpoint that is left of an earlier topic of this name would make a torn tail look like damage.
     dir.forget(slice::from_ref(&name))?;
     storage.create_dir(&path).map_err(Error::io("create", &path))?;
@@ -40,7 +46,6 @@ pub(crate) fn create(
     let active = LogSegment::create(&dir.files, &path, Offset::ZERO)?;
     storage.sync_dir(&path).map_err(Error::io("sync", &path))?;
     storage.sync_dir(dir.path()).map_err(Error::io("sync", dir.path()))?;
-    let (slot, _) = dir.slots.slot(topic_id, name.partition());
     let opened = Opened {
         sealed: Vec::new(),
         active: Arc::new(active),
