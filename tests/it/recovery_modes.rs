@@ -750,6 +750,7 @@ fn a_log_that_ends_before_its_recovery_point_was_not_closed_like_that() {
     let last = dir.logs().pop().unwrap();
     dir.disk.put(&last, b"").unwrap();
     dir.disk.take(Path::new("data/streamlog.durable")).unwrap();
+    assert!(!Broker::builder().log_dir("data").storage(dir.disk.clone()).verify().unwrap().is_sound());
     assert!(matches!(dir.open(RecoveryMode::Strict), Err(Error::RecoveryRefused { .. })));
     assert!(matches!(
         partition(&dir.open(RecoveryMode::Repair).unwrap()),

@@ -23,3 +23,4 @@ mod salvage;
 
 pub(crate) use open::open;
 pub(crate) use partition::has_segments;
+pub(super) use salvage::GAP_OFFSETS_MAX;

@@ -30,7 +30,7 @@ const TEMPORARY_SUFFIX: &str = ".salvage";
 const CHUNK_BYTES: u64 = 1 << 20;
 /// How many offsets are marked as lost in one place, at most: a gap that is larger comes of a name or a number that is wrong, and to mark
 /// it would take millions of files.
-const GAP_OFFSETS_MAX: u64 = 1 << 40;
+pub(crate) const GAP_OFFSETS_MAX: u64 = 1 << 40;
 /// How many damaged places of one segment are told apart.
 const DAMAGES_MAX: usize = 10_000;
 

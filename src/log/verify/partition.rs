@@ -17,6 +17,7 @@ use crate::error::{Corruption, Error, Result};
 use crate::log::checkpoint_file;
 use crate::log::metadata_file;
 use crate::log::quarantine;
+use crate::log::recovery::GAP_OFFSETS_MAX;
 use crate::offset::{LeaderEpoch, Offset, TopicPartition};
 use crate::record::RecordView;
 use crate::segment::{
@@ -314,8 +315,8 @@ impl Look<'_> {
                 self.fault(log, Fault { kind, offsets, position: reached.position, reason, is_inside: true });
                 end
             }
-            (None, None) if Some(reached.offset) < self.durable.slot => {
-                let upto = self.durable.slot.unwrap_or(reached.offset);
+            (None, None) if reached.offset < self.known_end(reached.offset) => {
+                let upto = self.known_end(reached.offset);
                 let (kind, offsets) = (FindingKind::MissingRecords, reached.offset..upto);
                 let reason = "the log ends before what was durable".to_owned();
                 self.fault(
@@ -335,6 +336,14 @@ impl Look<'_> {
         }
         self.findings.is_changing |= segment.log().bytes().is_ok_and(|now| now != bytes);
         Ok(upto)
+    }
+
+    /// How far the log must go that is found up to `reached`. After a clean close the recovery point says so too, unless it cannot be.
+    fn known_end(&self, reached: Offset) -> Offset {
+        let is_likely = |point: &Offset| point.delta_from(reached).is_none_or(|gap| gap <= GAP_OFFSETS_MAX);
+        let is_final = self.subject.claims.are_final(self.storage());
+        let point = self.durable.point.filter(|point| is_final && is_likely(point));
+        self.durable.slot.max(point).unwrap_or(Offset::ZERO)
     }
 
     fn damage(&mut self, log: &Path, damage: Damage, upto: Offset, is_inside: bool) {
