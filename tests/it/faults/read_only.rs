@@ -427,7 +427,6 @@ fn whatever_happens_in_the_middle_of_a_look_it_shows_what_there_was_before_or_af
 }
 
 #[test]
-#[ignore = "takes a minute in a debug build; `whatever_happens_in_the_middle_of_a_look` does every 7th call"]
 fn whatever_happens_at_any_call_of_a_look_it_shows_what_there_was_before_or_after() {
     interrupt_every(1);
 }
