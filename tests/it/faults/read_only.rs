@@ -422,11 +422,6 @@ fn values(broker: &Broker) -> Values {
 }
 
 #[test]
-fn whatever_happens_in_the_middle_of_a_look_it_shows_what_there_was_before_or_after() {
-    interrupt_every(7);
-}
-
-#[test]
 fn whatever_happens_at_any_call_of_a_look_it_shows_what_there_was_before_or_after() {
     interrupt_every(1);
 }
