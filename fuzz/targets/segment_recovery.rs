@@ -429,19 +429,45 @@ fn check(whole: &Whole, case: &Case) {
     // A salvage of the catalog may take a partition back to where it was being created: a slot of its own then contradicts it.
     let is_anew = recovery == RecoveryMode::Salvage && case.is_other;
     for storage in [&killed, &storage] {
+        let before = files::read_all(storage);
         let (broker, _) = files::open(storage).expect("it opened before");
-        let is_offline = broker.topic(TOPIC).and_then(|topic| topic.partition(0)).is_err();
-        // As where an index that was made anew no longer leads past what is damaged.
-        let is_damaged = served.served.iter().any(|one| matches!(one, Served::Refused(..)));
-        // Something in the directory had to be put right, and took the marker with it. Now what the close had vouched for is looked at,
-        // and damage found that nobody had read; a forged batch is walked over that an index had passed over.
+        // Something in the directory had to be put right, and took the marker with it: what the close had vouched for is looked at now.
         let is_looked_at = was_clean && !broker.recovery_report().was_clean;
-        if is_offline && (is_anew || is_damaged || is_looked_at) || is_looked_at && case.is_made_up {
-            continue;
+        match broker.topic(TOPIC).and_then(|topic| topic.partition(0)) {
+            // As where an index that was made anew no longer leads past what is damaged.
+            Err(_) if is_anew || served.is_damaged() => {}
+            // There is damage where nobody had read.
+            Err(error) if is_looked_at => {
+                check_refusal(&error);
+                drop(broker);
+                check_untouched(&before, &files::read_all(storage));
+                check_salvaged(case, storage, &served);
+            }
+            // A batch that was made up is walked over, that an index had passed over.
+            Ok(partition) if is_looked_at && case.is_made_up => {
+                let after = files::read_all(storage);
+                check_kept(&before, &after);
+                let served = serve(&partition);
+                go_on(storage, broker, partition, &served);
+            }
+            partition => {
+                let partition = partition.expect("it opened before");
+                assert_eq!(serve(&partition), served, "another open serves something else");
+                go_on(storage, broker, partition, &served);
+            }
         }
-        let partition = partition_of(&broker);
-        assert_eq!(serve(&partition), served, "another open serves something else");
-        go_on(storage, broker, partition, &served);
+    }
+}
+
+/// A salvage serves what was served before, where nobody made anything up.
+fn check_salvaged(case: &Case, storage: &MemoryStorage, before: &Answers) {
+    let (broker, _) = files::open_as(storage, RecoveryMode::Salvage).expect("it opened before");
+    let after = serve(&partition_of(&broker));
+    if case.is_made_up {
+        return;
+    }
+    for rows in before.rows() {
+        assert!(after.rows().any(|saved| saved == rows), "{rows:?} were not saved: {after:?}");
     }
 }
 
@@ -535,14 +561,7 @@ fn check_somewhere(before: &Files, after: &Files) {
 
 /// Every record of a batch that was not touched is served by a salvage.
 fn check_saved(whole: &Whole, answers: &Answers, sound: &[u64]) {
-    let served: Vec<&Row> = answers
-        .served
-        .iter()
-        .flat_map(|served| match served {
-            Served::Rows(rows) => rows.iter().collect(),
-            _ => Vec::new(),
-        })
-        .collect();
+    let served: Vec<&Row> = answers.rows().collect();
     for row in whole.rows.iter().filter(|row| sound.contains(&row.offset)) {
         assert!(served.contains(&row), "the record at {} was not saved: {answers:?}", row.offset);
     }
@@ -565,6 +584,20 @@ struct Answers {
     start: u64,
     end: u64,
     served: Vec<Served>,
+}
+
+impl Answers {
+    /// What reading came to that is records.
+    fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.served.iter().flat_map(|served| match served {
+            Served::Rows(rows) => rows.as_slice(),
+            _ => &[],
+        })
+    }
+
+    fn is_damaged(&self) -> bool {
+        self.served.iter().any(|one| matches!(one, Served::Refused(..)))
+    }
 }
 
 fn serve(partition: &Partition) -> Answers {
@@ -654,7 +687,7 @@ fn check_whole(whole: &Whole, answers: &Answers, partition: &Partition, recovery
 fn go_on(storage: &MemoryStorage, broker: Broker, partition: Partition, before: &Answers) {
     let end = partition.log_end_offset();
     let records = [Record::new().key("new").value("1"), Record::new().value("2")];
-    let is_damaged = before.served.iter().any(|one| matches!(one, Served::Refused(..)));
+    let is_damaged = before.is_damaged();
     match partition.append(&records) {
         Ok(range) => assert_eq!(range, end..end.saturating_add(2)),
         Err(Error::OffsetsExhausted { .. }) => return,

@@ -158,6 +158,11 @@ impl DurableSlots {
         }
     }
 
+    /// Makes what the slots say outlast the power.
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.file.sync_data()
+    }
+
     /// Frees the slots of all partitions that are not known any more.
     pub(crate) fn retain(&self, is_known: impl Fn(Uuid, PartitionId) -> bool) {
         let mut slots = self.slots.lock();

@@ -756,6 +756,16 @@ fn a_log_that_ends_before_its_recovery_point_was_not_closed_like_that() {
         partition(&dir.open(RecoveryMode::Repair).unwrap()),
         Err(Error::PartitionOffline { .. })
     ));
+    // It stays so, although another partition's append takes away what says that it was closed.
+    let broker = dir.open(RecoveryMode::Repair).unwrap();
+    let other = broker.admin().create_topic(NewTopic::new("u")).unwrap().partition(0).unwrap();
+    append(&other, 1);
+    other.sync().unwrap();
+    drop((broker, other));
+    for crash in [Crash::Kill, Crash::PowerCut] {
+        let broker = Dir { disk: dir.disk.after(crash) }.open(RecoveryMode::Repair).unwrap();
+        assert!(matches!(partition(&broker), Err(Error::PartitionOffline { .. })), "{crash:?}");
+    }
     let (_, lost) = read_all(&partition(&dir.open(RecoveryMode::Salvage).unwrap()).unwrap());
     assert_eq!(lost.last().unwrap().end, 72);
 

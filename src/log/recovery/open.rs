@@ -3,6 +3,7 @@
 use super::partition::{Partition, Segments, find_segments};
 use crate::error::Result;
 use crate::log::config::TopicConfig;
+use crate::log::durable_slots::DurableSlot;
 use crate::log::log_dir::LogDir;
 use crate::log::metadata_file;
 use crate::log::partition_log::{Log, Opened};
@@ -32,6 +33,9 @@ pub(crate) fn open(
     let mut partition = Partition { dir, path: &path, name, config, found, slot_offset };
     let mode = dir.config.recovery;
     let is_named = metadata_file::is_checked(storage, &path, topic_id)?;
+    if dir.was_clean() {
+        partition.believe_close(&slot);
+    }
     if mode == RecoveryMode::Strict && partition.holds_data() {
         metadata_file::check(storage, &path, topic_id)?;
         partition.check_epochs()?;
@@ -88,6 +92,22 @@ pub(crate) fn open(
 }
 
 impl Partition<'_> {
+    /// After a clean close the recovery point tells what was durable. Where the slot is lost, it says so from now on, for good: the
+    /// marker that the point is believed for goes with the next append to whatever partition.
+    fn believe_close(&mut self, slot: &DurableSlot) {
+        let reached = self.found.last().map_or(Offset::ZERO, |last| last.base);
+        let point = self.dir.recovery_point(self.name).filter(|_| self.is_point_likely(reached));
+        let Some(point) = point.filter(|&point| self.slot_offset.unwrap_or(Offset::ZERO) < point) else {
+            return;
+        };
+        self.slot_offset = Some(point);
+        if !self.dir.config.is_read_only
+            && let Err(error) = slot.write(point).and_then(|()| self.dir.slots.sync())
+        {
+            log::warn!("{}: cannot note the durable offset {point}: {error}", self.name);
+        }
+    }
+
     /// How far a log that was checked is on the device: wholly, as it was synced then. Where the files are somebody else's, only
     /// as far as was known before: a look makes nothing durable.
     fn durable_now(&self, start: Offset, end: Offset, report: &PartitionRecovery) -> Offset {
@@ -139,11 +159,10 @@ impl Partition<'_> {
         if let Some(point) = recovery_point
             && point > checked.end
             && checked.stop.is_none()
+            && self.slot_offset < Some(point)
         {
-            // The log simply ends before it. After anything but a clean close it cannot be right, and what it vouched for is looked at
-            // as well.
-            let was_right = self.dir.was_clean() && self.is_point_likely(checked.end);
-            if was_right || self.dir.config.recovery == RecoveryMode::Strict {
+            // The log simply ends before it, so it cannot be right, and what it vouched for is looked at as well.
+            if self.dir.config.recovery == RecoveryMode::Strict {
                 return Err(self.damaged(checked.end, point, None));
             }
             report.ignored_recovery_point = Some(point);

@@ -158,10 +158,10 @@ impl Partition<'_> {
         Ok(self.known_epochs()?.first().map(|&(_, start)| start).max(self.dir.log_start(self.name)))
     }
 
-    /// What had been acknowledged as durable. A recovery point alone is not believed against a log that simply ends before it, but after
-    /// a clean close; nor where it is impossibly far behind `reached`.
+    /// What had been acknowledged as durable. A recovery point alone is not believed against a log that simply ends before it, nor where
+    /// it is impossibly far behind `reached`.
     fn known_durable(&self, is_damaged: bool, reached: Offset) -> Offset {
-        let is_believed = (is_damaged || self.dir.was_clean()) && self.is_point_likely(reached);
+        let is_believed = is_damaged && self.is_point_likely(reached);
         let point = self.dir.recovery_point(self.name).filter(|_| is_believed);
         self.slot_offset.max(point).unwrap_or(Offset::ZERO)
     }

@@ -178,6 +178,15 @@ fn a_salvage_of_partitions_without_a_segment_that_is_cut_short_goes_on() {
 }
 
 #[test]
+fn a_salvage_of_a_log_that_lacks_its_end_though_it_was_closed_in_order_goes_on() {
+    let disk = begin(&["data"], true);
+    disk.put("data/t-1/00000000000000000000.log", b"").unwrap();
+    // What is left to tell is the recovery point, for as long as there is the marker.
+    disk.take("data/streamlog.durable").unwrap();
+    cut_short(&disk, &[("t", 1)]);
+}
+
+#[test]
 fn a_salvage_of_damaged_batches_that_is_cut_short_goes_on() {
     let disk = begin(&["data"], true);
     let path = Path::new("data/t-1/00000000000000000000.log");
