@@ -30,22 +30,17 @@ pub(crate) fn create(
 ) -> Result<Arc<Log>> {
     let storage = dir.storage();
     let path = dir.partition_path(&name);
-    let (slot, durable) = dir.slots.slot(topic_id, name.partition());
-    if let Some(durable) = durable.filter(|&durable| durable > Offset::ZERO) {
-        // It was created before, and what told of that is lost.
-        let (topic, partition) = (name.topic().to_owned(), name.partition());
-        return Err(Error::Damaged { topic, partition, from: Offset::ZERO, durable, source: None });
-    }
-    // A checkpoint that is left of an earlier topic of this name would make a torn tail look like damage.
-    dir.forget(slice::from_ref(&name))?;
     storage.create_dir(&path).map_err(Error::io("create", &path))?;
     remove_empty_segments(storage, &path)?;
+    // A checkpoint that is left of an earlier topic of this name would make a torn tail look like damage.
+    dir.forget(slice::from_ref(&name))?;
     let epochs = [(LeaderEpoch::ZERO, Offset::ZERO)];
     write_new(storage, &path.join(metadata_file::FILE_NAME), &metadata_file::contents(topic_id))?;
     write_new(storage, &path.join(checkpoint_file::EPOCHS), &checkpoint_file::epochs_contents(&epochs))?;
     let active = LogSegment::create(&dir.files, &path, Offset::ZERO)?;
     storage.sync_dir(&path).map_err(Error::io("sync", &path))?;
     storage.sync_dir(dir.path()).map_err(Error::io("sync", dir.path()))?;
+    let (slot, _) = dir.slots.slot(topic_id, name.partition());
     let opened = Opened {
         sealed: Vec::new(),
         active: Arc::new(active),
@@ -58,6 +53,26 @@ pub(crate) fn create(
         slot,
     };
     Ok(Log::new(dir, name, config, opened))
+}
+
+/// Whether a partition was created to the end once, whatever is told of that: its slot, or its directory, knows of records.
+pub(crate) fn was_created(
+    storage: &dyn Storage,
+    path: &Path,
+    topic_id: Uuid,
+    slot: Option<Offset>,
+) -> Result<bool> {
+    if slot > Some(Offset::ZERO) {
+        return Ok(true);
+    }
+    if metadata_file::topic_of(storage, path)? != Some(topic_id) {
+        return Ok(false);
+    }
+    let entries = storage.list(path).map_err(Error::io("list", path))?;
+    Ok(entries.iter().any(|entry| match entry.name.to_str().map(parse_file_name) {
+        Some(SegmentFile::Log(base)) => base > Offset::ZERO || entry.bytes > 0,
+        Some(_) | None => false,
+    }))
 }
 
 /// Writes and syncs a small file that nothing refers to yet, over what an interrupted attempt may have left.

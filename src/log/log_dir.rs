@@ -251,8 +251,18 @@ impl LogDir {
 
     /// Takes a partition's recovery point back to where its log ends, durably.
     pub(crate) fn lower_recovery_point(&self, name: &TopicPartition, end: Offset) -> Result<()> {
+        self.set_recovery_point(name, end)
+    }
+
+    /// Notes, durably, that a partition held records up to an offset, where nothing else tells so any more.
+    pub(crate) fn raise_recovery_point(&self, name: &TopicPartition, end: Offset) -> Result<()> {
+        let point = self.recovery_point(name);
+        if point >= Some(end) { Ok(()) } else { self.set_recovery_point(name, end) }
+    }
+
+    fn set_recovery_point(&self, name: &TopicPartition, point: Offset) -> Result<()> {
         let _one_at_a_time = self.replacing.lock();
-        self.checkpoints.lock().recovery_points.insert(name.clone(), end);
+        self.checkpoints.lock().recovery_points.insert(name.clone(), point);
         self.replace_files(false)
     }
 
@@ -381,7 +391,12 @@ impl LogDir {
             return Ok(());
         }
         self.write_checkpoints()?;
-        if is_unchanged || self.is_unsettled.load(Acquire) { Ok(()) } else { self.marker.place() }
+        if is_unchanged || self.is_unsettled.load(Acquire) {
+            return Ok(());
+        }
+        // What is durable is known from now on whatever else is lost, and when the marker is gone.
+        self.slots.sync().map_err(Error::io("sync", &self.path.join(durable_slots::FILE_NAME)))?;
+        self.marker.place()
     }
 
     /// Lets go of the directory: another broker may open it.

@@ -38,7 +38,7 @@ mod view;
 mod writer;
 
 pub use config::TopicConfig;
-pub(crate) use create::create;
+pub(crate) use create::{create, was_created};
 pub(crate) use delete::is_aside;
 pub(crate) use encode::recycle;
 pub(crate) use log_dir::{LogDir, LogDirConfig, LogDirParts};

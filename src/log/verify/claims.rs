@@ -108,7 +108,7 @@ impl Claims {
         self.meta.as_ref().map(|meta| meta.directory)
     }
 
-    pub(super) fn slot(&self, topic_id: Uuid, partition: PartitionId) -> Option<Offset> {
+    pub(crate) fn slot(&self, topic_id: Uuid, partition: PartitionId) -> Option<Offset> {
         self.slots.get(&(topic_id, partition)).copied()
     }
 
