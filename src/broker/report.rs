@@ -48,8 +48,8 @@ pub struct RecoveryReport {
     pub offline_directories: Vec<(PathBuf, Arc<Error>)>,
     /// Checkpoint files that could not be understood, with the reason. They were taken for empty.
     pub ignored_files: Vec<String>,
-    /// Topics whose records in the catalog a salvage could not save, and found again by their directories: with default settings, and as
-    /// many partitions as there are directories.
+    /// Topics of which the catalog has lost a record, and that were found again by their directories: with the settings that are still
+    /// told, or defaults, and as many partitions as are told or have directories.
     pub restored_topics: Vec<String>,
     /// How long the open took.
     pub elapsed: Duration,
@@ -101,7 +101,10 @@ impl fmt::Display for RecoveryReport {
             write!(f, "\n{}: belongs to no topic, left alone", directory.display())?;
         }
         for topic in &self.restored_topics {
-            write!(f, "\n{topic}: its record is lost, taken over by its directories, with default settings")?;
+            write!(
+                f,
+                "\n{topic}: a record of it is lost, taken over by its directories, with the settings that are still told"
+            )?;
         }
         for file in &self.ignored_files {
             write!(f, "\n{file}, ignored")?;

@@ -17,7 +17,7 @@ use super::create::PARTITIONS_MAX;
 use super::delete::finish_deletion;
 use super::name::{self, parse_directory};
 use super::replay::Replayed;
-use crate::error::Result;
+use crate::error::{Chain, Result};
 use crate::log::{self, Log, LogDir, LogDirs, TopicConfig};
 use crate::uuid::Uuid;
 
@@ -33,6 +33,14 @@ struct Found {
     nameless: Partitions,
 }
 
+/// Whose a directory is that has the name of a partition.
+enum Owner {
+    Topic(Uuid),
+    /// It holds a log, and does not say whose it is.
+    Unknown,
+    Nobody,
+}
+
 /// Where a part of the catalog is lost, adds to its topics what the directories tell, and to its log; and to that, last, that it was
 /// done to the end. Gives the names of the topics.
 pub(super) fn adopt(dirs: &LogDirs, catalog: &Log, replayed: &mut Replayed) -> Result<Vec<String>> {
@@ -41,11 +49,17 @@ pub(super) fn adopt(dirs: &LogDirs, catalog: &Log, replayed: &mut Replayed) -> R
         return Ok(adopted);
     }
     let records = &mut replayed.topics;
+    let mut undeleted = BTreeSet::new();
     for (name, record) in records.iter().filter(|(_, record)| record.is_deleting) {
         // So that what is found of its name is another's.
-        finish_deletion(dirs, catalog, name, record)?;
+        if let Err(error) = finish_deletion(dirs, catalog, name, record) {
+            ::log::warn!("topic {name} is deleted, but is still there: {}", Chain(&error));
+            undeleted.insert(name.clone());
+        }
     }
-    for (name, found) in find(dirs)? {
+    let (found, mut is_whole) = find(dirs)?;
+    is_whole &= dirs.offline().is_empty() && undeleted.is_empty();
+    for (name, found) in found.into_iter().filter(|(name, _)| !undeleted.contains(name)) {
         let record = match records.get(&name) {
             Some(known) if !known.is_deleting && !found.is_another(dirs, known) => found.extend(dirs, known),
             None if records
@@ -61,7 +75,8 @@ pub(super) fn adopt(dirs: &LogDirs, catalog: &Log, replayed: &mut Replayed) -> R
         records.insert(name.clone(), record);
         adopted.push(name);
     }
-    let is_settled = replayed.is_settled();
+    // Where there are places that could not be looked at, another salvage is to come.
+    let is_settled = replayed.is_settled() || !is_whole;
     if !is_settled {
         replayed.settle(catalog)?;
     }
@@ -69,6 +84,11 @@ pub(super) fn adopt(dirs: &LogDirs, catalog: &Log, replayed: &mut Replayed) -> R
         catalog.sync()?;
     }
     Ok(adopted)
+}
+
+/// Whether there is a directory of any topic.
+pub(super) fn has_any(dirs: &LogDirs) -> Result<bool> {
+    Ok(find(dirs)?.0.values().any(|found| !found.by_id.is_empty()))
 }
 
 impl Found {
@@ -134,9 +154,10 @@ impl Found {
     }
 }
 
-/// Every directory of a partition, by the name of its topic.
-fn find(dirs: &LogDirs) -> Result<BTreeMap<String, Found>> {
+/// Every directory of a partition, by the name of its topic, and whether all of them could be looked at.
+fn find(dirs: &LogDirs) -> Result<(BTreeMap<String, Found>, bool)> {
     let mut found: BTreeMap<String, Found> = BTreeMap::new();
+    let mut is_whole = true;
     for dir in dirs.online() {
         for directory in dir.directories()? {
             let Some((topic, number)) = parse_directory(&directory) else { continue };
@@ -151,15 +172,29 @@ fn find(dirs: &LogDirs) -> Result<BTreeMap<String, Found>> {
             }
             let path = dir.path().join(&directory);
             let of_topic = found.entry(topic.to_owned()).or_default();
-            let partitions = match topic_of(dir, &path)? {
-                Some(id) => of_topic.by_id.entry(id).or_default(),
-                None if log::has_segments(dir.storage(), &path)? => &mut of_topic.nameless,
-                None => continue,
+            let partitions = match whose(dir, &path) {
+                Ok(Owner::Topic(id)) => of_topic.by_id.entry(id).or_default(),
+                Ok(Owner::Unknown) => &mut of_topic.nameless,
+                Ok(Owner::Nobody) => continue,
+                Err(error) => {
+                    ::log::warn!("{} cannot be looked at: {}", path.display(), Chain(&error));
+                    is_whole = false;
+                    continue;
+                }
             };
             partitions.entry(number).or_default().insert(dir.id());
         }
     }
-    Ok(found)
+    Ok((found, is_whole))
+}
+
+/// Whose a directory is.
+fn whose(dir: &LogDir, path: &Path) -> Result<Owner> {
+    Ok(match topic_of(dir, path)? {
+        Some(id) => Owner::Topic(id),
+        None if log::has_segments(dir.storage(), path)? => Owner::Unknown,
+        None => Owner::Nobody,
+    })
 }
 
 /// The id of the topic that a directory says it belongs to, read until the same is read twice: a read may err, and the file has no

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::path::PathBuf;
 
-use super::adopt::adopt;
+use super::adopt::{adopt, has_any};
 use super::catalog::{CATALOG_TOPIC, Catalog, Topics, append};
 use super::catalog_record::TopicRecord;
 use super::delete::finish_deletion;
@@ -56,7 +56,7 @@ impl Catalog {
     /// Opens the catalog in the first of `dirs`, or begins it, and with it every partition it knows.
     pub(crate) fn open(dirs: &Arc<LogDirs>) -> Result<(Catalog, CatalogReport)> {
         let mut report = CatalogReport::default();
-        let log = open_log(dirs.first(), &mut report)?;
+        let log = open_log(dirs, &mut report)?;
         dirs.stir(log.end().into());
         for dir in dirs.online() {
             dir.aside()?.into_iter().for_each(|path| dir.remove_later(path));
@@ -65,8 +65,9 @@ impl Catalog {
         let mut replayed = Replayed::read(&log)?;
         if dirs.first().config.recovery == RecoveryMode::Salvage {
             report.restored_topics = adopt(dirs, &log, &mut replayed)?;
+        } else {
+            replayed.check_settled(&log)?;
         }
-        replayed.check_settled(&log)?;
         let next_producer_id = replayed.next_producer_id();
         for (name, mut record) in replayed.topics {
             if record.is_deleting {
@@ -105,13 +106,17 @@ fn refuse_offline(report: &CatalogReport) -> Result<()> {
     Ok(())
 }
 
-fn open_log(dir: &Arc<LogDir>, report: &mut CatalogReport) -> Result<Arc<Log>> {
+fn open_log(dirs: &LogDirs, report: &mut CatalogReport) -> Result<Arc<Log>> {
+    let dir = dirs.first();
     let (topic, partition) = (CATALOG_TOPIC.to_owned(), PartitionId::ZERO);
     let name = TopicPartition::new(CATALOG_TOPIC, partition);
     let path = dir.partition_path(&name);
     match dir.storage().stat(&path) {
         Ok(_) => {
             let config = TopicConfig::default();
+            if !log::has_segments(dir.storage(), &path)? {
+                begin_anew(dirs, &name)?;
+            }
             let open = |found: &mut _| log::open(dir, &name, Uuid::CATALOG, &config, found);
             let log = reported(dir, &name, report, open);
             log.map_err(|source| Error::PartitionOffline { topic, partition, source })
@@ -126,26 +131,40 @@ fn open_log(dir: &Arc<LogDir>, report: &mut CatalogReport) -> Result<Arc<Log>> {
             if dir.config.is_read_only {
                 return Err(Error::NoLogDir { path: dir.path().to_path_buf() });
             }
-            check_is_unused(dir)?;
+            check_is_unused(dirs)?;
             log::create(dir, name, Uuid::CATALOG, TopicConfig::default())
         }
         Err(error) => Err(Error::io("look at", &path)(error)),
     }
 }
 
-/// Refuses to begin a catalog where partitions of ours lie: it is in another log directory, which was not named.
-fn check_is_unused(dir: &LogDir) -> Result<()> {
-    let partitions = dir.directories()?.into_iter().filter(|name| parse_directory(name).is_some());
-    match partitions.min() {
-        Some(partition) if !dir.is_new() => Err(Error::InvalidConfig {
-            setting: "log.dirs",
-            value: dir.path().display().to_string(),
-            reason: format!(
-                "it holds {partition}, and no catalog of topics: name the directory that does first"
-            ),
-        }),
-        Some(_) | None => Ok(()),
+/// Sees to it that a catalog of which nothing is left does not begin as if there had been no topic.
+fn begin_anew(dirs: &LogDirs, name: &TopicPartition) -> Result<()> {
+    let dir = dirs.first();
+    if dir.config.recovery != RecoveryMode::Salvage {
+        let is_known = dir.recovery_point(name).max(dir.slots.slot(Uuid::CATALOG, name.partition()).1);
+        return if is_known > Some(Offset::ZERO) { Ok(()) } else { check_is_unused(dirs) };
     }
+    // However much it held: something is lost, and topics are looked for.
+    if has_any(dirs)? { dir.raise_recovery_point(name, Offset::ZERO.next()) } else { Ok(()) }
+}
+
+/// Refuses to begin a catalog where partitions of ours lie: it was lost, or is in another log directory, which was not named.
+fn check_is_unused(dirs: &LogDirs) -> Result<()> {
+    for dir in dirs.online().iter().filter(|dir| !dir.is_new()) {
+        let is_partition =
+            |name: &String| parse_directory(name).is_some_and(|(topic, _)| topic != CATALOG_TOPIC);
+        if let Some(partition) = dir.directories()?.into_iter().filter(is_partition).min() {
+            return Err(Error::InvalidConfig {
+                setting: "log.dirs",
+                value: dir.path().display().to_string(),
+                reason: format!(
+                    "it holds {partition}, and no catalog of topics: name the directory that does first"
+                ),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Opens the partitions of one topic, and creates those whose creation was interrupted.
@@ -157,7 +176,7 @@ fn open_topic(
     report: &mut CatalogReport,
 ) -> Result<TopicEntry> {
     let mut partitions: Vec<Result<Arc<Log>, Arc<Error>>> = Vec::new();
-    let mut created = record.created;
+    let (mut created, mut is_restored) = (record.created, false);
     for (number, dir) in record.partitions() {
         let name = TopicPartition::new(name, number);
         let opened = match partitions.last() {
@@ -166,8 +185,15 @@ fn open_topic(
             Some(Err(error)) if u32::from(number) > created => Err(offline(name, Arc::clone(error), report)),
             _ => open_partition(dirs, dir, name, &record, report),
         };
+        is_restored |= opened.as_ref().is_ok_and(|log| {
+            // What is created begins empty.
+            u32::from(number) >= record.created && log.end() > Offset::ZERO
+        });
         created += u32::from(opened.is_ok() && u32::from(number) == created);
         partitions.push(opened);
+    }
+    if is_restored {
+        report.restored_topics.push(name.to_owned());
     }
     let is_more = created > record.created;
     let record = TopicRecord { created, ..record };
@@ -196,13 +222,25 @@ fn open_partition(
         Ok(dir) => dir,
         Err(error) => return Err(offline(name, error, report)),
     };
-    if u32::from(name.partition()) < record.created {
-        reported(dir, &name, report, |found| log::open(dir, &name, record.id, &record.config, found))
-    } else {
-        // Whatever an interrupted creation left, nothing of it is known to be durable, and no record can be in it.
-        let new = name.clone();
-        reported(dir, &name, report, |_| log::create(dir, new, record.id, record.config.clone()))
+    reported(dir, &name, report, |found| {
+        if u32::from(name.partition()) < record.created || was_created(dir, &name, record.id)? {
+            log::open(dir, &name, record.id, &record.config, found)
+        } else {
+            // Whatever an interrupted creation left, nothing of it is known to be durable, and no record can be in it.
+            log::create(dir, name.clone(), record.id, record.config.clone())
+        }
+    })
+}
+
+/// Whether a partition was created, although the catalog does not tell so: it has lost that. `Strict` takes no such one.
+fn was_created(dir: &LogDir, name: &TopicPartition, topic_id: Uuid) -> Result<bool> {
+    let (path, (_, slot)) = (dir.partition_path(name), dir.slots.slot(topic_id, name.partition()));
+    let was_created = log::was_created(dir.storage(), &path, topic_id, slot)?;
+    if was_created && dir.config.recovery == RecoveryMode::Strict {
+        let reason = "it holds records, and the catalog has lost that it was created".to_owned();
+        return Err(Error::InvalidFile { path, reason });
     }
+    Ok(was_created)
 }
 
 /// Opens one partition, and reports on it whether that succeeds or not.

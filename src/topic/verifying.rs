@@ -90,8 +90,16 @@ impl Verifying<'_> {
                 let subject = Subject { files, claims, name: &name, topic_id };
                 let mut findings = verify_partition(subject, &mut |record| replayed.apply(record));
                 findings.lost().for_each(|offsets| replayed.lose(offsets));
-                if !findings.has_damage() && !replayed.is_settled() {
-                    let (kind, reason) = (FindingKind::Catalog, replayed.reason());
+                let reason = if !replayed.is_settled() {
+                    Some(replayed.reason())
+                } else if matches!(log::has_segments(&**files.storage(), &path), Ok(false)) && self.has_any()
+                {
+                    Some("it holds nothing, and there are partitions".to_owned())
+                } else {
+                    None
+                };
+                if let Some(reason) = reason.filter(|_| !findings.has_damage()) {
+                    let kind = FindingKind::Catalog;
                     findings.add(finding(Severity::Damage, kind, Some(name), path.clone(), reason));
                 }
                 findings
@@ -99,6 +107,19 @@ impl Verifying<'_> {
         };
         self.known.insert(path);
         (findings, replayed)
+    }
+
+    /// Whether there is a directory of any topic.
+    fn has_any(&self) -> bool {
+        self.dirs.iter().any(|claims| {
+            let storage = self.files.storage();
+            let entries = storage.list(&claims.path).unwrap_or_default();
+            entries.iter().any(|entry| {
+                let name = entry.name.to_string_lossy();
+                let is_partition = parse_directory(&name).is_some_and(|(topic, _)| topic != CATALOG_TOPIC);
+                is_partition && matches!(log::topic_of(&**storage, &claims.path.join(&*name)), Ok(Some(_)))
+            })
+        })
     }
 
     /// The partitions of a topic that there should be; what is wrong with the others is told.
@@ -121,15 +142,26 @@ impl Verifying<'_> {
                     FindingKind::UnfinishedDeletion,
                     "the topic is deleted: the next open removes what is left of it",
                 )
-            } else if u32::from(number) >= record.created {
-                (FindingKind::UnfinishedCreation, "it is being created: the next open completes that")
-            } else {
+            } else if u32::from(number) < record.created {
                 told.push((partition, record.id, at));
                 continue;
+            } else if self.was_created(at, &partition, record.id) {
+                told.push((partition.clone(), record.id, at));
+                let reason = "the catalog has lost that it was created: the next open takes it as it is";
+                (FindingKind::UnfinishedCreation, reason)
+            } else {
+                (FindingKind::UnfinishedCreation, "it is being created: the next open completes that")
             };
             findings.add(finding(Severity::Mended, kind, Some(partition), path, reason.to_owned()));
         }
         told
+    }
+
+    fn was_created(&self, at: usize, name: &TopicPartition, id: Uuid) -> bool {
+        self.dirs.get(at).is_some_and(|claims| {
+            let (path, slot) = (claims.path.join(name.to_string()), claims.slot(id, name.partition()));
+            log::was_created(&**self.files.storage(), &path, id, slot).unwrap_or(false)
+        })
     }
 
     /// The place of the log directory with this id; or of one that has lost its id, and has such a partition.

@@ -5,7 +5,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use streamlog::testing::{Crash, EveryCrash, EveryFault, Fault, Outcome, TestDisk};
+use streamlog::testing::{Calls, Crash, EveryCrash, EveryFault, Fault, Outcome, TestDisk};
 use streamlog::{
     Broker, BrokerConfig, Error, ManualClock, NewTopic, Offset, Record, RecoveryMode, Result, Severity,
     Storage, Timestamp,
@@ -22,10 +22,14 @@ fn open(disk: &TestDisk, mode: RecoveryMode) -> Result<Broker> {
 }
 
 fn open_in(disk: &TestDisk, dirs: &[&str], mode: RecoveryMode) -> Result<Broker> {
+    open_as(disk, dirs, mode, BrokerConfig::default())
+}
+
+fn open_as(disk: &TestDisk, dirs: &[&str], mode: RecoveryMode, config: BrokerConfig) -> Result<Broker> {
     let clock = ManualClock::new(Timestamp::from_millis(START));
     let builder = Broker::builder().storage(disk.clone()).clock(clock).recovery(mode);
     let builder = dirs.iter().fold(builder, |builder, dir| builder.log_dir(dir));
-    builder.config(BrokerConfig::default().seed(7)).open()
+    builder.config(config.seed(7)).open()
 }
 
 fn fill(broker: &Broker, topic: &str) {
@@ -49,8 +53,14 @@ fn begin(dirs: &[&str], is_clean: bool) -> TestDisk {
     if is_clean {
         broker.close().unwrap();
     }
-    drop(broker);
-    disk.after(Crash::Kill)
+    // Before the broker goes, which would close it. What it wrote has had the time to reach the device.
+    let left = disk.after(Crash::Kill).files();
+    let disk = TestDisk::new();
+    for (path, bytes) in left {
+        disk.create_dir(path.parent().unwrap()).unwrap();
+        disk.put(path, bytes).unwrap();
+    }
+    disk
 }
 
 /// Empties a directory.
@@ -310,6 +320,126 @@ fn a_salvage_with_all_log_directories_finds_what_one_with_some_had_guessed() {
     drop(open(&disk, RecoveryMode::Salvage).unwrap());
     drop(open_in(&disk, &dirs, RecoveryMode::Salvage).unwrap());
     check(&open_in(&disk, &dirs, RecoveryMode::Strict).unwrap(), &[]).unwrap();
+}
+
+#[test]
+fn a_salvage_that_could_not_look_everywhere_is_not_taken_for_a_whole_one() {
+    let dirs = ["data", "more"];
+    for place in ["more/", "u-0/partition.metadata", "/u-0"] {
+        let disk = begin(&dirs, true);
+        damage_catalog(&disk, "u");
+        disk.inject(Fault::io().of(place).from_call(1));
+        let config = BrokerConfig::default().allow_offline_dirs(true);
+        let broker = open_as(&disk, &dirs, RecoveryMode::Salvage, config).unwrap();
+        assert!(broker.topic("t").is_ok(), "{place}");
+        drop(broker);
+        disk.heal();
+        let verified =
+            Broker::builder().log_dir("data").log_dir("more").storage(disk.clone()).verify().unwrap();
+        assert_eq!(verified.worst(), Some(Severity::Damage), "{place}: {verified}");
+        for mode in [RecoveryMode::Strict, RecoveryMode::Repair] {
+            let refused = open_in(&disk, &dirs, mode).unwrap_err();
+            assert!(refused.is_corruption(), "{place}: {refused}");
+        }
+        check(&open_in(&disk, &dirs, RecoveryMode::Salvage).unwrap(), &[]).unwrap();
+        check(&open_in(&disk, &dirs, RecoveryMode::Strict).unwrap(), &[]).unwrap();
+    }
+}
+
+#[test]
+fn a_deletion_that_cannot_be_finished_keeps_no_salvage_from_finding_other_topics() {
+    let disk = begin(&["data"], true);
+    disk.inject(Fault::io().of("t-1").on(Calls::Steps).from_call(1));
+    let broker = open(&disk, RecoveryMode::Repair).unwrap();
+    let _ = broker.admin().delete_topic("t");
+    drop(broker);
+    damage_catalog(&disk, "u");
+    let broker = open(&disk, RecoveryMode::Salvage).unwrap();
+    assert_eq!(broker.admin().list_topics().unwrap(), ["u"]);
+    drop(broker);
+    disk.heal();
+    let broker = open(&disk, RecoveryMode::Salvage).unwrap();
+    assert_eq!(broker.admin().list_topics().unwrap(), ["u"]);
+    drop(broker);
+    assert!(open(&disk, RecoveryMode::Strict).is_ok());
+}
+
+#[test]
+fn topics_are_found_in_the_other_log_directories_where_the_first_is_replaced() {
+    let dirs = ["data", "more"];
+    let disk = begin(&dirs, true);
+    let of_first = disk.files().into_keys().filter(|path| path.starts_with("data"));
+    of_first.filter(|path| !path.ends_with("meta.properties")).for_each(|path| disk.take(path).unwrap());
+    for directory in disk.list(Path::new("data")).unwrap() {
+        disk.remove_dir(&Path::new("data").join(directory.name)).unwrap_or_default();
+    }
+    for mode in [RecoveryMode::Strict, RecoveryMode::Repair, RecoveryMode::Salvage] {
+        let refused = open_in(&disk, &dirs, mode).unwrap_err();
+        assert!(matches!(refused, Error::InvalidConfig { setting: "log.dirs", .. }), "{mode:?}: {refused}");
+    }
+    disk.create_dir(Path::new(CATALOG)).unwrap();
+    disk.sync_dir(Path::new("data")).unwrap();
+    for mode in [RecoveryMode::Strict, RecoveryMode::Repair] {
+        let refused = open_in(&disk, &dirs, mode).unwrap_err();
+        assert!(matches!(refused, Error::InvalidConfig { setting: "log.dirs", .. }), "{mode:?}: {refused}");
+    }
+    let verified = Broker::builder().log_dir("data").log_dir("more").storage(disk.clone()).verify().unwrap();
+    assert_eq!(verified.worst(), Some(Severity::Damage), "{verified}");
+    let points = EveryCrash::new().begin_with(&disk).seeds(2).run(
+        |disk, (): &mut ()| {
+            drop(open_in(disk, &dirs, RecoveryMode::Salvage)?);
+            Ok(())
+        },
+        |disk, (), _| {
+            let broker = open_in(disk, &dirs, RecoveryMode::Salvage)?;
+            for name in ["t", "u"] {
+                let topic = broker.topic(name)?;
+                let is_there =
+                    |number| disk.stat(&Path::new("more").join(format!("{name}-{number}"))).is_ok();
+                for number in 0..topic.partition_count() {
+                    match topic.partition(number) {
+                        Ok(one) if is_there(number) && one.log_end_offset() == u64::from(RECORDS) => {}
+                        Err(Error::PartitionOffline { .. }) if !is_there(number) => {}
+                        other => return Err(format!("{name}-{number}: {other:?}").into()),
+                    }
+                }
+            }
+            Ok(())
+        },
+    );
+    assert!(points.unwrap() > 100);
+}
+
+#[test]
+fn partitions_whose_creation_the_catalog_has_lost_are_taken_as_they_are() {
+    for is_slot_lost in [false, true] {
+        let disk = begin(&["data"], false);
+        let path = Path::new(CATALOG).join("00000000000000000000.log");
+        let mut bytes = disk.files().remove(&path).unwrap();
+        // Of each topic one batch tells that it is being created, and one that it is.
+        let next =
+            |at: usize| at + 12 + u32::from_be_bytes(bytes[at + 8..at + 12].try_into().unwrap()) as usize;
+        let last = (0..4).fold(0, |at, _| next(at));
+        bytes[last..].fill(0);
+        disk.put(&path, bytes).unwrap();
+        let slots = Path::new("data/streamlog.durable");
+        let mut bytes = disk.files().remove(slots).unwrap();
+        let of_catalog = |slot: &&mut [u8]| is_slot_lost || slot.starts_with(&[0; 15]);
+        bytes.chunks_mut(32).skip(1).filter(of_catalog).for_each(|slot| slot.fill(0));
+        disk.put(slots, bytes).unwrap();
+
+        let verified = Broker::builder().log_dir("data").storage(disk.clone()).verify().unwrap();
+        assert_eq!((verified.worst(), verified.partitions), (Some(Severity::Mended), 7), "{verified}");
+        let refused = open(&disk, RecoveryMode::Strict).unwrap_err();
+        assert!(matches!(refused, Error::RecoveryRefused { .. }), "{refused}");
+        let broker = open(&disk, RecoveryMode::Repair).unwrap();
+        check(&broker, &[]).unwrap();
+        assert_eq!(broker.recovery_report().restored_topics, ["u"]);
+        drop(broker);
+        let broker = open(&disk.after(Crash::PowerCut), RecoveryMode::Strict).unwrap();
+        check(&broker, &[]).unwrap();
+        assert!(broker.recovery_report().restored_topics.is_empty());
+    }
 }
 
 #[test]
