@@ -654,7 +654,7 @@ pub enum Error {
 
     /// Records that were damaged and could not be saved ([`RecoveryMode::Salvage`](crate::RecoveryMode::Salvage)) would have been next. A
     /// reader that can do without them goes on at `offsets.end`, which [`unreadable_offsets`](Error::unreadable_offsets) gives as well.
-    #[error("offsets {}..{} of partition {topic}-{partition} are lost: an earlier salvage could not save them", .offsets.start, .offsets.end)]
+    #[error("offsets {}..{} of partition {topic}-{partition} are lost: a salvage could not save them", .offsets.start, .offsets.end)]
     RecordsLost {
         /// The topic's name.
         topic: String,

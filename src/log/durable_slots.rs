@@ -1,7 +1,7 @@
 //! `streamlog.durable`: how far each partition of a log directory was known to be on the device.
 //!
-//! Written after each sync, before anyone is told, and not synced itself: after a crash of the process it is exact, after a
-//! power cut it may be older than the truth, never newer. So a bad batch below a slot's offset is damage, and one above
+//! Written after each sync, before anyone is told, and synced itself at a clean close alone: after that, and after a crash of the process,
+//! it is exact, after a power cut it may be older than the truth, never newer. So a bad batch below a slot's offset is damage, and one above
 //! it is what an interrupted write looks like.
 //!
 //! ```text

@@ -29,7 +29,7 @@ use super::test_disk::TestDisk;
 ///     let clock = ManualClock::new(Timestamp::from_millis(0));
 ///     Broker::builder().log_dir("data").storage(disk.clone()).clock(clock).open()
 /// };
-/// let points = EveryFault::new().stride(7).run(
+/// let points = EveryFault::new().stride(5).run(
 ///     |disk, acknowledged: &mut u64| {
 ///         let broker = open(disk)?;
 ///         broker.admin().create_topic(NewTopic::new("orders"))?;

@@ -82,7 +82,7 @@ impl Verifying<'_> {
         let findings = match files.storage().stat(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let mut findings = Findings::default();
-                let reason = "there is no catalog of topics".to_owned();
+                let reason = "there is no catalog of topics; if it is lost for good, a salvage wants an empty directory in its place".to_owned();
                 findings.add(finding(Severity::Damage, FindingKind::Catalog, None, path.clone(), reason));
                 findings
             }
