@@ -158,6 +158,11 @@ impl DurableSlots {
         }
     }
 
+    /// Whether there is a slot of any partition but the catalog's.
+    pub(crate) fn hold_any(&self) -> bool {
+        self.slots.lock().by_partition.keys().any(|&(topic_id, _)| topic_id != Uuid::CATALOG)
+    }
+
     /// Makes what the slots say outlast the power.
     pub(crate) fn sync(&self) -> io::Result<()> {
         self.file.sync_data()

@@ -378,6 +378,16 @@ impl LogDir {
         if self.config.is_read_only { Ok(()) } else { self.marker.remove() }
     }
 
+    /// Makes what the slots say outlast the power, and their name, where there was none before.
+    pub(super) fn sync_slots(&self) -> Result<()> {
+        self.slots.sync().map_err(Error::io("sync", &self.path.join(durable_slots::FILE_NAME)))?;
+        if self.is_new {
+            self.storage().sync_dir(&self.path).map_err(Error::io("sync", &self.path))
+        } else {
+            Ok(())
+        }
+    }
+
     /// Notes that a log in it could not be opened, or not be closed in order: the next open looks.
     pub(crate) fn forgo_marker(&self) {
         self.is_unsettled.store(true, Release);
@@ -395,7 +405,7 @@ impl LogDir {
             return Ok(());
         }
         // What is durable is known from now on whatever else is lost, and when the marker is gone.
-        self.slots.sync().map_err(Error::io("sync", &self.path.join(durable_slots::FILE_NAME)))?;
+        self.sync_slots()?;
         self.marker.place()
     }
 

@@ -86,11 +86,6 @@ pub(super) fn adopt(dirs: &LogDirs, catalog: &Log, replayed: &mut Replayed) -> R
     Ok(adopted)
 }
 
-/// Whether there is a directory of any topic.
-pub(super) fn has_any(dirs: &LogDirs) -> Result<bool> {
-    Ok(find(dirs)?.0.values().any(|found| !found.by_id.is_empty()))
-}
-
 impl Found {
     /// Whether these are all of another topic than the one that the catalog tells of, which then was deleted.
     fn is_another(&self, dirs: &LogDirs, known: &TopicRecord) -> bool {

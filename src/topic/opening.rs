@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::adopt::{adopt, has_any};
+use super::adopt::adopt;
 use super::catalog::{CATALOG_TOPIC, Catalog, Topics, append};
 use super::catalog_record::TopicRecord;
 use super::delete::finish_deletion;
@@ -141,27 +141,42 @@ fn open_log(dirs: &LogDirs, report: &mut CatalogReport) -> Result<Arc<Log>> {
 /// Sees to it that a catalog of which nothing is left does not begin as if there had been no topic.
 fn begin_anew(dirs: &LogDirs, name: &TopicPartition) -> Result<()> {
     let dir = dirs.first();
-    if dir.config.recovery != RecoveryMode::Salvage {
-        let is_known = dir.recovery_point(name).max(dir.slots.slot(Uuid::CATALOG, name.partition()).1);
-        return if is_known > Some(Offset::ZERO) { Ok(()) } else { check_is_unused(dirs) };
+    let durable = dir.recovery_point(name).max(dir.slots.slot(Uuid::CATALOG, name.partition()).1);
+    match check_is_unused(dirs) {
+        Err(error) if durable.unwrap_or(Offset::ZERO) == Offset::ZERO => {
+            if dir.config.recovery == RecoveryMode::Salvage {
+                // However much it held: something is lost, and topics are looked for.
+                dir.raise_recovery_point(name, Offset::ZERO.next())
+            } else {
+                Err(error)
+            }
+        }
+        Ok(()) | Err(_) => Ok(()),
     }
-    // However much it held: something is lost, and topics are looked for.
-    if has_any(dirs)? { dir.raise_recovery_point(name, Offset::ZERO.next()) } else { Ok(()) }
 }
 
-/// Refuses to begin a catalog where partitions of ours lie: it was lost, or is in another log directory, which was not named.
+/// Refuses to begin a catalog where partitions of ours may lie: it was lost, or is in another log directory, which was not named.
 fn check_is_unused(dirs: &LogDirs) -> Result<()> {
+    let refused = |path: &Path, what: &str| Error::InvalidConfig {
+        setting: "log.dirs",
+        value: path.display().to_string(),
+        reason: format!(
+            "{what}, and there is no catalog of topics: name the directory first that has it; if it is lost, make an empty one, and salvage"
+        ),
+    };
+    if let Some(offline) = dirs.offline().first() {
+        return Err(refused(&offline.path, "it cannot be looked at"));
+    }
     for dir in dirs.online().iter().filter(|dir| !dir.is_new()) {
-        let is_partition =
-            |name: &String| parse_directory(name).is_some_and(|(topic, _)| topic != CATALOG_TOPIC);
-        if let Some(partition) = dir.directories()?.into_iter().filter(is_partition).min() {
-            return Err(Error::InvalidConfig {
-                setting: "log.dirs",
-                value: dir.path().display().to_string(),
-                reason: format!(
-                    "it holds {partition}, and no catalog of topics: name the directory that does first"
-                ),
-            });
+        let is_any = dir.slots.hold_any();
+        let is_ours = |name: &String| {
+            let Some((topic, number)) = parse_directory(name) else { return false };
+            let number = u32::try_from(number).ok().and_then(PartitionId::from_u32);
+            let point = number.and_then(|number| dir.recovery_point(&TopicPartition::new(topic, number)));
+            topic != CATALOG_TOPIC && (is_any || point.is_some())
+        };
+        if let Some(partition) = dir.directories()?.into_iter().filter(is_ours).min() {
+            return Err(refused(dir.path(), &format!("it holds {partition}")));
         }
     }
     Ok(())

@@ -109,16 +109,14 @@ impl Verifying<'_> {
         (findings, replayed)
     }
 
-    /// Whether there is a directory of any topic.
+    /// Whether there is a directory of any topic of ours.
     fn has_any(&self) -> bool {
         self.dirs.iter().any(|claims| {
-            let storage = self.files.storage();
-            let entries = storage.list(&claims.path).unwrap_or_default();
-            entries.iter().any(|entry| {
-                let name = entry.name.to_string_lossy();
-                let is_partition = parse_directory(&name).is_some_and(|(topic, _)| topic != CATALOG_TOPIC);
-                is_partition && matches!(log::topic_of(&**storage, &claims.path.join(&*name)), Ok(Some(_)))
-            })
+            let entries = self.files.storage().list(&claims.path).unwrap_or_default();
+            let names = entries.iter().map(|entry| entry.name.to_string_lossy());
+            let mut partitions = names.filter_map(|name| partition_of(&name));
+            let is_any = claims.hold_slots();
+            partitions.any(|name| name.topic() != CATALOG_TOPIC && (is_any || claims.has_point(&name)))
         })
     }
 
@@ -207,9 +205,7 @@ impl Verifying<'_> {
                     (FindingKind::UnknownDirectory, reason)
                 };
                 findings.add(finding(Severity::Note, kind, None, path, reason.to_owned()));
-                let partition = parse_directory(&directory).and_then(|(topic, number)| {
-                    Some(TopicPartition::new(topic, PartitionId::from_u32(number.try_into().ok()?)?))
-                });
+                let partition = partition_of(&directory);
                 if let Some(name) = partition.filter(|name| !is_whole && name.to_string() == directory) {
                     let subject = Subject { files: self.files, claims, name: &name, topic_id: None };
                     findings.append(verify_partition(subject, &mut |_| Ok(())));
@@ -217,6 +213,12 @@ impl Verifying<'_> {
             }
         }
     }
+}
+
+/// The partition that a directory is named after.
+fn partition_of(directory: &str) -> Option<TopicPartition> {
+    let (topic, number) = parse_directory(directory)?;
+    Some(TopicPartition::new(topic, PartitionId::from_u32(number.try_into().ok()?)?))
 }
 
 fn finding(

@@ -45,7 +45,8 @@ impl Partition<'_> {
         if history.current() < newest {
             history.assign(newest.next(), end);
         }
-        if !is_known || known != history {
+        // What an interrupted creation wrote may not be on the device.
+        if !is_known || known != history || self.found.is_empty() {
             self.write_epochs(&history)?;
         }
         Ok(history)

@@ -1,7 +1,7 @@
 //! The order of things: trust or check, repair, settle the epochs, and make a log of it.
 
 use super::partition::{Partition, Segments, find_segments};
-use crate::error::Result;
+use crate::error::{Chain, Error, Result};
 use crate::log::config::TopicConfig;
 use crate::log::durable_slots::DurableSlot;
 use crate::log::log_dir::LogDir;
@@ -33,12 +33,13 @@ pub(crate) fn open(
     let mut partition = Partition { dir, path: &path, name, config, found, slot_offset };
     let mode = dir.config.recovery;
     let is_named = metadata_file::is_checked(storage, &path, topic_id)?;
-    if dir.was_clean() {
-        partition.believe_close(&slot);
-    }
+    let vouched = if dir.was_clean() { partition.believe_close() } else { None };
     if mode == RecoveryMode::Strict && partition.holds_data() {
         metadata_file::check(storage, &path, topic_id)?;
         partition.check_epochs()?;
+    }
+    if mode == RecoveryMode::Salvage {
+        partition.outlast_marker(vouched, &slot);
     }
     let is_salvaged = mode == RecoveryMode::Salvage && partition.salvage(report)?;
     partition.check_start()?;
@@ -47,6 +48,7 @@ pub(crate) fn open(
     let segments = match trusted {
         Some(segments) => segments,
         None => {
+            partition.outlast_marker(vouched, &slot);
             // A salvage has looked at everything already: no batch counts twice.
             let (bytes, batches) = (report.scanned_bytes, report.scanned_batches);
             (report.scanned_bytes, report.scanned_batches) = (0, 0);
@@ -56,17 +58,19 @@ pub(crate) fn open(
             checked?
         }
     };
-    if !is_named {
-        // Not before: of a partition that is damaged, nothing is changed.
+    if !is_named || partition.found.is_empty() {
+        // Not before: of a partition that is damaged, nothing is changed. What an interrupted creation wrote may not be on the device.
         dir.begin_repairs()?;
         metadata_file::mend(storage, &path, topic_id)?;
+    }
+    if !is_named {
         report.mended_files.push(path.join(metadata_file::FILE_NAME));
     }
     let epochs = partition.settle_epochs(&segments, report)?;
     let end = segments.active.end().offset;
     report.end_offset = end;
     // Also where a slot was lost: the marker vouches for these offsets only until the next append.
-    let is_known = is_trusted && partition.slot_offset.unwrap_or(Offset::ZERO) >= end;
+    let is_known = is_trusted && slot_offset.unwrap_or(Offset::ZERO) >= end;
     if !is_known && let Err(error) = slot.write(end) {
         log::warn!("{name}: cannot note the durable offset {end}: {error}");
     }
@@ -92,19 +96,23 @@ pub(crate) fn open(
 }
 
 impl Partition<'_> {
-    /// After a clean close the recovery point tells what was durable. Where the slot is lost, it says so from now on, for good: the
-    /// marker that the point is believed for goes with the next append to whatever partition.
-    fn believe_close(&mut self, slot: &DurableSlot) {
+    /// Takes for durable what the recovery point tells after a clean close; gives that, where the slot has lost it.
+    fn believe_close(&mut self) -> Option<Offset> {
         let reached = self.found.last().map_or(Offset::ZERO, |last| last.base);
-        let point = self.dir.recovery_point(self.name).filter(|_| self.is_point_likely(reached));
-        let Some(point) = point.filter(|&point| self.slot_offset.unwrap_or(Offset::ZERO) < point) else {
-            return;
-        };
+        let point = self.dir.recovery_point(self.name).filter(|_| self.is_point_likely(reached))?;
+        if self.slot_offset.unwrap_or(Offset::ZERO) >= point {
+            return None;
+        }
         self.slot_offset = Some(point);
-        if !self.dir.config.is_read_only
-            && let Err(error) = slot.write(point).and_then(|()| self.dir.slots.sync())
-        {
-            log::warn!("{}: cannot note the durable offset {point}: {error}", self.name);
+        self.slot_offset
+    }
+
+    /// Notes in the slot, durably, what was vouched for by the marker: that goes with the next append to whatever partition.
+    fn outlast_marker(&self, vouched: Option<Offset>, slot: &DurableSlot) {
+        let Some(point) = vouched.filter(|_| !self.dir.config.is_read_only) else { return };
+        let written = slot.write(point).map_err(Error::io("write a slot in", self.dir.path()));
+        if let Err(error) = written.and_then(|()| self.dir.sync_slots()) {
+            log::warn!("{}: cannot note the durable offset {point}: {}", self.name, Chain(&error));
         }
     }
 

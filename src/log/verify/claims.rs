@@ -108,6 +108,16 @@ impl Claims {
         self.meta.as_ref().map(|meta| meta.directory)
     }
 
+    /// Whether there is a slot of any partition but the catalog's.
+    pub(crate) fn hold_slots(&self) -> bool {
+        self.slots.keys().any(|&(topic_id, _)| topic_id != Uuid::CATALOG)
+    }
+
+    /// Whether the recovery points tell of a partition.
+    pub(crate) fn has_point(&self, name: &TopicPartition) -> bool {
+        self.recovery_point(name).is_some()
+    }
+
     pub(crate) fn slot(&self, topic_id: Uuid, partition: PartitionId) -> Option<Offset> {
         self.slots.get(&(topic_id, partition)).copied()
     }

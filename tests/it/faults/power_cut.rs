@@ -9,9 +9,10 @@
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 
-use streamlog::RecoveryMode;
 use streamlog::testing::{Crash, EveryCrash, Outcome, TestDisk};
+use streamlog::{Broker, ManualClock, NewTopic, Record, RecoveryMode, Storage, Timestamp};
 
 use super::life::{self, Kept, LIFE, Ledger};
 
@@ -160,6 +161,44 @@ fn a_crash_while_strict_recovers_is_nothing_that_it_refuses() {
 #[test]
 fn a_first_start_that_is_ended_twice_is_no_obstacle() {
     assert!(crash_twice(&EveryCrash::new().steps(1..=12).crashes([Crash::Kill]), 1) > 500);
+}
+
+#[test]
+fn a_first_start_that_is_ended_is_no_obstacle_in_any_mode_nor_what_lay_there() {
+    let open = |disk: &TestDisk, mode| {
+        let clock = ManualClock::new(Timestamp::from_millis(0));
+        let builder = Broker::builder().log_dir("data").log_dir("more").storage(disk.clone()).clock(clock);
+        builder.recovery(mode).open()
+    };
+    for foreign in [None, Some("data/other-0"), Some("more/other-0")] {
+        let disk = TestDisk::new();
+        if let Some(foreign) = foreign.map(Path::new) {
+            disk.create_dir(foreign).unwrap();
+            disk.put(foreign.join("00000000000000000000.log"), b"of somebody").unwrap();
+            disk.put(foreign.join("partition.metadata"), b"version: 0\ntopic_id: AAAAAAAAAAAAAAAAAAAABw")
+                .unwrap();
+        }
+        let points = EveryCrash::new().begin_with(&disk).run(
+            |disk, (): &mut ()| {
+                drop(open(disk, RecoveryMode::Repair)?);
+                Ok(())
+            },
+            |disk, (), _| {
+                for mode in [RecoveryMode::Strict, RecoveryMode::Repair, RecoveryMode::Salvage] {
+                    let disk = disk.after(Crash::Kill);
+                    let broker = open(&disk, mode)?;
+                    assert!(broker.admin().list_topics()?.is_empty(), "{mode:?}");
+                    let partition = broker.admin().create_topic(NewTopic::new("t"))?.partition(0)?;
+                    partition.append(&[Record::new().value("x")])?;
+                    partition.sync()?;
+                    let broker = open(&disk.after(Crash::PowerCut), RecoveryMode::Strict)?;
+                    assert_eq!(broker.topic("t")?.partition(0)?.log_end_offset(), 1, "{mode:?}");
+                }
+                Ok(())
+            },
+        );
+        assert!(points.unwrap() > 100);
+    }
 }
 
 #[test]

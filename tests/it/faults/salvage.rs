@@ -364,27 +364,59 @@ fn a_deletion_that_cannot_be_finished_keeps_no_salvage_from_finding_other_topics
     assert!(open(&disk, RecoveryMode::Strict).is_ok());
 }
 
-#[test]
-fn topics_are_found_in_the_other_log_directories_where_the_first_is_replaced() {
-    let dirs = ["data", "more"];
-    let disk = begin(&dirs, true);
+/// A disk of two log directories, of which the first was replaced: there is what tells whose it is.
+fn replaced(has_catalog: bool) -> TestDisk {
+    let disk = begin(&["data", "more"], true);
     let of_first = disk.files().into_keys().filter(|path| path.starts_with("data"));
     of_first.filter(|path| !path.ends_with("meta.properties")).for_each(|path| disk.take(path).unwrap());
     for directory in disk.list(Path::new("data")).unwrap() {
         disk.remove_dir(&Path::new("data").join(directory.name)).unwrap_or_default();
     }
-    for mode in [RecoveryMode::Strict, RecoveryMode::Repair, RecoveryMode::Salvage] {
-        let refused = open_in(&disk, &dirs, mode).unwrap_err();
-        assert!(matches!(refused, Error::InvalidConfig { setting: "log.dirs", .. }), "{mode:?}: {refused}");
+    if has_catalog {
+        disk.create_dir(Path::new(CATALOG)).unwrap();
+        disk.sync_dir(Path::new("data")).unwrap();
     }
-    disk.create_dir(Path::new(CATALOG)).unwrap();
-    disk.sync_dir(Path::new("data")).unwrap();
-    for mode in [RecoveryMode::Strict, RecoveryMode::Repair] {
-        let refused = open_in(&disk, &dirs, mode).unwrap_err();
-        assert!(matches!(refused, Error::InvalidConfig { setting: "log.dirs", .. }), "{mode:?}: {refused}");
+    disk
+}
+
+#[test]
+fn no_catalog_begins_where_one_may_have_been_lost() {
+    let dirs = ["data", "more"];
+    for (has_catalog, is_offline) in [(false, false), (false, true), (true, false), (true, true)] {
+        let disk = replaced(has_catalog);
+        if is_offline {
+            disk.inject(Fault::io().of("more/").from_call(1));
+        }
+        for mode in [RecoveryMode::Strict, RecoveryMode::Repair, RecoveryMode::Salvage] {
+            let config = BrokerConfig::default().allow_offline_dirs(true);
+            let opened = open_as(&disk, &dirs, mode, config);
+            if has_catalog && mode == RecoveryMode::Salvage {
+                // What it found, it found; another one goes on.
+                drop(opened.unwrap());
+                disk.heal();
+                let next = open_in(&disk, &dirs, RecoveryMode::Repair);
+                assert_eq!(next.is_err_and(|error| error.is_corruption()), is_offline);
+                let broker = open_in(&disk, &dirs, RecoveryMode::Salvage).unwrap();
+                assert_eq!(broker.admin().list_topics().unwrap(), ["t", "u"]);
+            } else {
+                let refused = opened.unwrap_err();
+                assert!(matches!(refused, Error::InvalidConfig { setting: "log.dirs", .. }), "{refused}");
+            }
+        }
+        if has_catalog {
+            continue;
+        }
+        disk.heal();
+        disk.create_dir(Path::new(CATALOG)).unwrap();
+        let verified = Broker::builder().log_dir("data").log_dir("more").storage(disk).verify().unwrap();
+        assert_eq!(verified.worst(), Some(Severity::Damage), "{verified}");
     }
-    let verified = Broker::builder().log_dir("data").log_dir("more").storage(disk.clone()).verify().unwrap();
-    assert_eq!(verified.worst(), Some(Severity::Damage), "{verified}");
+}
+
+#[test]
+fn topics_are_found_in_the_other_log_directories_where_the_first_is_replaced() {
+    let dirs = ["data", "more"];
+    let disk = replaced(true);
     let points = EveryCrash::new().begin_with(&disk).seeds(2).run(
         |disk, (): &mut ()| {
             drop(open_in(disk, &dirs, RecoveryMode::Salvage)?);
