@@ -24,6 +24,7 @@ tests=(
     faults::torn_tail
     faults::topic_settings
     recovery_modes
+    faults::salvage
     faults::failing_disk::a_roll
     log_dirs
     faults::power_cut::every_step_of_the_life

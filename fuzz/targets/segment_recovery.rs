@@ -51,7 +51,8 @@ pub fn run(data: &[u8]) {
         3 => RecoveryMode::Strict,
         _ => RecoveryMode::Repair,
     };
-    let mut case = Case { files: whole.files.clone(), recovery, is_other: false, is_made_up: false };
+    let mut case =
+        Case { files: whole.files.clone(), recovery, is_other: false, is_made_up: false, is_forged: false };
     if mode & 2 == 2 {
         case.files.remove(&path(CHECKPOINTS[0]));
     }
@@ -71,14 +72,17 @@ struct Case {
     recovery: RecoveryMode,
     /// Whether the directory may be another one's by now, or say that it is.
     is_other: bool,
-    /// Whether there may be batches, or claims about them, under right checksums that nobody wrote.
+    /// Whether there may be batches, or claims about them, under right checksums that nobody wrote; or such claims be missing.
     is_made_up: bool,
+    /// The same, but for what is only missing.
+    is_forged: bool,
 }
 
 impl Case {
     fn change(&mut self, input: &mut Input<'_>) {
         let kind = input.below(12);
-        self.is_made_up |= (4..11).contains(&kind);
+        self.is_forged |= (4..11).contains(&kind);
+        self.is_made_up |= self.is_forged;
         match kind {
             0 => self.overwrite(input),
             1 => self.cut(input),
@@ -296,6 +300,7 @@ impl Case {
     }
 
     fn file(&mut self, path: &Path) -> &mut Vec<u8> {
+        self.is_forged |= !is_log(path);
         self.is_other |= !path.starts_with(PARTITION);
         self.is_made_up |= !is_log(path);
         self.files.entry(path.to_path_buf()).or_default()
@@ -431,24 +436,26 @@ fn check(whole: &Whole, case: &Case) {
     for storage in [&killed, &storage] {
         let before = files::read_all(storage);
         let (broker, _) = files::open(storage).expect("it opened before");
-        // Something in the directory had to be put right, and took the marker with it: what the close had vouched for is looked at now.
-        let is_looked_at = was_clean && !broker.recovery_report().was_clean;
+        // Something in the directory had to be put right, and took the marker with it, and the recovery point vouches for less than that
+        // did: what lies between is looked at now.
+        let is_looked_at = was_clean
+            && !broker.recovery_report().was_clean
+            && recovery != RecoveryMode::Salvage
+            && recovery_point(&before) < served.end;
         match broker.topic(TOPIC).and_then(|topic| topic.partition(0)) {
+            Err(error) if is_looked_at && !is_anew => {
+                drop(broker);
+                check_found(whole, case, storage, &error, &before, &served);
+            }
             // As where an index that was made anew no longer leads past what is damaged.
             Err(_) if is_anew || served.is_damaged() => {}
-            // There is damage where nobody had read.
-            Err(error) if is_looked_at => {
-                check_refusal(&error);
-                drop(broker);
-                check_untouched(&before, &files::read_all(storage));
-                check_salvaged(case, storage, &served);
-            }
             // A batch that was made up is walked over, that an index had passed over.
             Ok(partition) if is_looked_at && case.is_made_up => {
-                let after = files::read_all(storage);
-                check_kept(&before, &after);
-                let served = serve(&partition);
-                go_on(storage, broker, partition, &served);
+                check_kept(&before, &files::read_all(storage));
+                let now = serve(&partition);
+                assert_eq!(now.start, served.start);
+                assert!(now.end >= served.end, "offsets that were served are given again");
+                go_on(storage, broker, partition, &now);
             }
             partition => {
                 let partition = partition.expect("it opened before");
@@ -459,16 +466,43 @@ fn check(whole: &Whole, case: &Case) {
     }
 }
 
-/// A salvage serves what was served before, where nobody made anything up.
-fn check_salvaged(case: &Case, storage: &MemoryStorage, before: &Answers) {
+/// Where the checkpoint says that a recovery begins.
+fn recovery_point(files: &Files) -> u64 {
+    let lines =
+        files.get(&path(CHECKPOINTS[0])).map(|bytes| String::from_utf8_lossy(bytes)).unwrap_or_default();
+    lines.lines().find_map(|line| line.strip_prefix("t 0 ")?.parse().ok()).unwrap_or(0)
+}
+
+/// An open finds damage that an earlier one served around: all that was served counts as durable, no segment is changed, and a salvage
+/// gives none of its offsets again and saves what is sound.
+fn check_found(
+    whole: &Whole,
+    case: &Case,
+    storage: &MemoryStorage,
+    error: &Error,
+    before: &Files,
+    served: &Answers,
+) {
+    let Error::PartitionOffline { source, .. } = error else { panic!("{error:?}") };
+    let Error::Damaged { from, durable, .. } = **source else { panic!("{error:?}") };
+    assert_eq!(u64::from(durable), served.end);
+    assert!(from < durable);
+    check_untouched(before, &files::read_all(storage));
     let (broker, _) = files::open_as(storage, RecoveryMode::Salvage).expect("it opened before");
-    let after = serve(&partition_of(&broker));
-    if case.is_made_up {
-        return;
+    match broker.topic(TOPIC).and_then(|topic| topic.partition(0)) {
+        Ok(partition) => {
+            let saved = serve(&partition);
+            assert!(saved.end >= served.end, "offsets that were served are given again");
+            if !case.is_forged {
+                check_saved(whole, &saved, &case.sound(whole));
+            }
+        }
+        Err(error) => {
+            check_refusal(&error);
+            assert!(case.is_other || case.has_strange_segments(), "{error:?}");
+        }
     }
-    for rows in before.rows() {
-        assert!(after.rows().any(|saved| saved == rows), "{rows:?} were not saved: {after:?}");
-    }
+    check_somewhere(before, &files::read_all(storage));
 }
 
 fn partition_of(broker: &Broker) -> Partition {

@@ -119,7 +119,12 @@ fn open_log(dirs: &LogDirs, report: &mut CatalogReport) -> Result<Arc<Log>> {
             }
             let open = |found: &mut _| log::open(dir, &name, Uuid::CATALOG, &config, found);
             let log = reported(dir, &name, report, open);
-            log.map_err(|source| Error::PartitionOffline { topic, partition, source })
+            let log = log.map_err(|source| Error::PartitionOffline { topic, partition, source })?;
+            if log.end() == Offset::ZERO {
+                // Before the first partition there is a record that tells of it.
+                check_holds_none(dirs)?;
+            }
+            Ok(log)
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let (_, durable) = dir.slots.slot(Uuid::CATALOG, partition);
@@ -155,18 +160,16 @@ fn begin_anew(dirs: &LogDirs, name: &TopicPartition) -> Result<()> {
     }
 }
 
-/// Refuses to begin a catalog where partitions of ours may lie: it was lost, or is in another log directory, which was not named.
+/// Refuses to begin a catalog where there may have been one: it was lost, or is in another log directory, which was not named.
 fn check_is_unused(dirs: &LogDirs) -> Result<()> {
-    let refused = |path: &Path, what: &str| Error::InvalidConfig {
-        setting: "log.dirs",
-        value: path.display().to_string(),
-        reason: format!(
-            "{what}, and there is no catalog of topics: name the directory first that has it; if it is lost, make an empty one, and salvage"
-        ),
-    };
-    if let Some(offline) = dirs.offline().first() {
-        return Err(refused(&offline.path, "it cannot be looked at"));
+    match dirs.offline().first() {
+        Some(offline) => Err(no_catalog(&offline.path, "it cannot be looked at")),
+        None => check_holds_none(dirs),
     }
+}
+
+/// Refuses partitions of ours, of which no catalog tells.
+fn check_holds_none(dirs: &LogDirs) -> Result<()> {
     for dir in dirs.online().iter().filter(|dir| !dir.is_new()) {
         let is_any = dir.slots.hold_any();
         let is_ours = |name: &String| {
@@ -176,10 +179,16 @@ fn check_is_unused(dirs: &LogDirs) -> Result<()> {
             topic != CATALOG_TOPIC && (is_any || point.is_some())
         };
         if let Some(partition) = dir.directories()?.into_iter().filter(is_ours).min() {
-            return Err(refused(dir.path(), &format!("it holds {partition}")));
+            return Err(no_catalog(dir.path(), &format!("it holds {partition}")));
         }
     }
     Ok(())
+}
+
+fn no_catalog(path: &Path, what: &str) -> Error {
+    let advice = "name the directory first that has it; if it is lost, make an empty one, and salvage";
+    let reason = format!("{what}, and there is no catalog of topics: {advice}");
+    Error::InvalidConfig { setting: "log.dirs", value: path.display().to_string(), reason }
 }
 
 /// Opens the partitions of one topic, and creates those whose creation was interrupted.

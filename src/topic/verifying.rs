@@ -88,12 +88,15 @@ impl Verifying<'_> {
             }
             Ok(_) | Err(_) => {
                 let subject = Subject { files, claims, name: &name, topic_id };
-                let mut findings = verify_partition(subject, &mut |record| replayed.apply(record));
+                let mut is_empty = true;
+                let mut findings = verify_partition(subject, &mut |record| {
+                    is_empty = false;
+                    replayed.apply(record)
+                });
                 findings.lost().for_each(|offsets| replayed.lose(offsets));
                 let reason = if !replayed.is_settled() {
                     Some(replayed.reason())
-                } else if matches!(log::has_segments(&**files.storage(), &path), Ok(false)) && self.has_any()
-                {
+                } else if is_empty && replayed.lost == 0 && self.has_any() {
                     Some("it holds nothing, and there are partitions".to_owned())
                 } else {
                     None

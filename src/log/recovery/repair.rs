@@ -73,8 +73,8 @@ impl Partition<'_> {
             return Err(self.damaged(start, durable, None));
         }
         self.dir.begin_repairs()?;
+        // Its name is synced with `partition.metadata` and the epochs, which are written anew then.
         let active = Arc::new(LogSegment::create(&self.dir.files, self.path, start)?);
-        self.dir.storage().sync_dir(self.path).map_err(Error::io("sync", self.path))?;
         Ok(Segments { sealed: Vec::new(), active, index: None, prepared: 0, unsaved_bytes: 0 })
     }
 

@@ -1,6 +1,7 @@
 //! Crashes, failing disks and damaged files: what an acknowledgement is worth when things go wrong.
 
 mod acknowledgement;
+mod catalog_losses;
 mod damage;
 mod every_fault;
 mod failing_disk;

@@ -414,6 +414,29 @@ fn no_catalog_begins_where_one_may_have_been_lost() {
 }
 
 #[test]
+fn a_catalog_of_which_only_a_torn_record_is_left_is_not_taken_for_a_new_one() {
+    let disk = begin(&["data"], false);
+    let path = Path::new(CATALOG).join("00000000000000000000.log");
+    let bytes = disk.files().remove(&path).unwrap();
+    disk.put(&path, bytes[..8].to_vec()).unwrap();
+    let slots = Path::new("data/streamlog.durable");
+    let mut bytes = disk.files().remove(slots).unwrap();
+    bytes.chunks_mut(32).skip(1).filter(|slot| slot.starts_with(&[0; 15])).for_each(|slot| slot.fill(0));
+    disk.put(slots, bytes).unwrap();
+    for _ in 0..2 {
+        let verified = Broker::builder().log_dir("data").storage(disk.clone()).verify().unwrap();
+        assert_eq!(verified.worst(), Some(Severity::Damage), "{verified}");
+        for mode in [RecoveryMode::Strict, RecoveryMode::Repair, RecoveryMode::Salvage] {
+            let refused = open(&disk, mode).unwrap_err();
+            assert!(matches!(refused, Error::InvalidConfig { setting: "log.dirs", .. }), "{refused}");
+        }
+    }
+    clear(&disk, CATALOG);
+    check(&open(&disk, RecoveryMode::Salvage).unwrap(), &[]).unwrap();
+    check(&open(&disk, RecoveryMode::Strict).unwrap(), &[]).unwrap();
+}
+
+#[test]
 fn topics_are_found_in_the_other_log_directories_where_the_first_is_replaced() {
     let dirs = ["data", "more"];
     let disk = replaced(true);
