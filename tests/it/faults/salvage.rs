@@ -418,7 +418,7 @@ fn a_catalog_of_which_only_a_torn_record_is_left_is_not_taken_for_a_new_one() {
     let disk = begin(&["data"], false);
     let path = Path::new(CATALOG).join("00000000000000000000.log");
     let bytes = disk.files().remove(&path).unwrap();
-    disk.put(&path, bytes[..8].to_vec()).unwrap();
+    disk.put(&path, &bytes[..8]).unwrap();
     let slots = Path::new("data/streamlog.durable");
     let mut bytes = disk.files().remove(slots).unwrap();
     bytes.chunks_mut(32).skip(1).filter(|slot| slot.starts_with(&[0; 15])).for_each(|slot| slot.fill(0));
