@@ -436,12 +436,10 @@ fn check(whole: &Whole, case: &Case) {
     for storage in [&killed, &storage] {
         let before = files::read_all(storage);
         let (broker, _) = files::open(storage).expect("it opened before");
-        // Something in the directory had to be put right, and took the marker with it, and the recovery point vouches for less than that
-        // did: what lies between is looked at now.
-        let is_looked_at = was_clean
-            && !broker.recovery_report().was_clean
-            && recovery != RecoveryMode::Salvage
-            && recovery_point(&before) < served.end;
+        // Something in the directory had to be put right, and took the marker with it: what that vouched for is looked at now, at least
+        // from the beginning of the segment on that the recovery point is in. A salvage has looked at everything already.
+        let is_looked_at =
+            was_clean && !broker.recovery_report().was_clean && recovery != RecoveryMode::Salvage;
         match broker.topic(TOPIC).and_then(|topic| topic.partition(0)) {
             Err(error) if is_looked_at && !is_anew => {
                 drop(broker);
@@ -464,13 +462,6 @@ fn check(whole: &Whole, case: &Case) {
             }
         }
     }
-}
-
-/// Where the checkpoint says that a recovery begins.
-fn recovery_point(files: &Files) -> u64 {
-    let lines =
-        files.get(&path(CHECKPOINTS[0])).map(|bytes| String::from_utf8_lossy(bytes)).unwrap_or_default();
-    lines.lines().find_map(|line| line.strip_prefix("t 0 ")?.parse().ok()).unwrap_or(0)
 }
 
 /// An open finds damage that an earlier one served around: all that was served counts as durable, no segment is changed, and a salvage
