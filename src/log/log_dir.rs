@@ -249,21 +249,17 @@ impl LogDir {
         self.checkpoints.lock().log_starts.get(name).copied()
     }
 
-    /// Takes a partition's recovery point back to where its log ends, durably.
-    pub(crate) fn lower_recovery_point(&self, name: &TopicPartition, end: Offset) -> Result<()> {
-        self.set_recovery_point(name, end)
+    /// Says anew, durably, up to where a partition is on the device.
+    pub(crate) fn replace_recovery_point(&self, name: &TopicPartition, point: Offset) -> Result<()> {
+        let _one_at_a_time = self.replacing.lock();
+        self.checkpoints.lock().recovery_points.insert(name.clone(), point);
+        self.replace_files(false)
     }
 
     /// Notes, durably, that a partition held records up to an offset, where nothing else tells so any more.
     pub(crate) fn raise_recovery_point(&self, name: &TopicPartition, end: Offset) -> Result<()> {
         let point = self.recovery_point(name);
-        if point >= Some(end) { Ok(()) } else { self.set_recovery_point(name, end) }
-    }
-
-    fn set_recovery_point(&self, name: &TopicPartition, point: Offset) -> Result<()> {
-        let _one_at_a_time = self.replacing.lock();
-        self.checkpoints.lock().recovery_points.insert(name.clone(), point);
-        self.replace_files(false)
+        if point >= Some(end) { Ok(()) } else { self.replace_recovery_point(name, end) }
     }
 
     /// Takes a partition's first readable offset back to where its log ends, durably: what is appended there is readable.

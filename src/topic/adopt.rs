@@ -11,11 +11,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::catalog::{CATALOG_TOPIC, append};
+use super::catalog::append;
 use super::catalog_record::TopicRecord;
 use super::create::PARTITIONS_MAX;
 use super::delete::finish_deletion;
-use super::name::{self, parse_directory};
+use super::name::{self, CATALOG_TOPIC, partition_of};
 use super::replay::Replayed;
 use crate::error::{Chain, Result};
 use crate::log::{self, Log, LogDir, LogDirs, TopicConfig};
@@ -155,14 +155,10 @@ fn find(dirs: &LogDirs) -> Result<(BTreeMap<String, Found>, bool)> {
     let mut is_whole = true;
     for dir in dirs.online() {
         for directory in dir.directories()? {
-            let Some((topic, number)) = parse_directory(&directory) else { continue };
-            let Some(number) = u32::try_from(number).ok().filter(|&number| number < PARTITIONS_MAX) else {
-                continue;
-            };
-            let is_ours = name::check(topic).is_ok()
-                && !name::collide(topic, CATALOG_TOPIC)
-                && directory == format!("{topic}-{number}");
-            if !is_ours {
+            let Some(name) = partition_of(&directory) else { continue };
+            let (topic, number) = (name.topic(), u32::from(name.partition()));
+            let is_ours = name::check(topic).is_ok() && !name::collide(topic, CATALOG_TOPIC);
+            if !is_ours || number >= PARTITIONS_MAX {
                 continue;
             }
             let path = dir.path().join(&directory);

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 use super::catalog_record::{TopicRecord, encode_key, encode_producer_ids};
 use super::entry::TopicEntry;
-use super::name;
+use super::name::{self, CATALOG_TOPIC};
 use super::producer_ids::{ProducerIds, Taken};
 use crate::error::{Error, Result};
 use crate::log::{Log, LogDirs};
@@ -22,9 +22,6 @@ use crate::offset::Offset;
 use crate::record::{Compression, Record};
 use crate::signal::Watchers;
 use crate::sync::{Acquire, Arc, ArcSwap, AtomicU64, Condvar, Mutex, Release};
-
-/// The topic whose only partition the catalog is.
-pub(super) const CATALOG_TOPIC: &str = "__topic_catalog";
 
 /// Topics by name.
 pub(super) type Topics = BTreeMap<String, Arc<TopicEntry>>;

@@ -1,6 +1,7 @@
-//! Which names a topic may have: Kafka's rules.
+//! Which names a topic may have, and what the names of directories tell: Kafka's rules.
 
 use crate::error::{Error, Result};
+use crate::offset::{PartitionId, TopicPartition};
 
 /// The longest name, so that a partition's directory fits a file name.
 pub(crate) const NAME_BYTES_MAX: usize = 249;
@@ -18,6 +19,8 @@ pub(crate) fn check(name: &str) -> Result<()> {
     Err(Error::InvalidTopicName { name: shortened(name), reason })
 }
 
+/// The topic whose only partition the catalog is.
+pub(super) const CATALOG_TOPIC: &str = "__topic_catalog";
 /// The topic that the offsets of groups are in.
 pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
 /// The topic that the state of transactions is in.
@@ -48,10 +51,22 @@ pub(crate) fn shortened(name: &str) -> String {
     name.chars().take(NAME_BYTES_MAX).collect()
 }
 
-/// The topic and the number in the name of a partition's directory.
-pub(crate) fn parse_directory(name: &str) -> Option<(&str, usize)> {
-    let (topic, number) = name.rsplit_once('-')?;
-    Some((topic, number.parse().ok()?))
+/// The partition whose directory has this name, as the engine names it: `orders-3`, and not `orders-03`.
+pub(super) fn partition_of(directory: &str) -> Option<TopicPartition> {
+    let (topic, number) = directory.rsplit_once('-')?;
+    let partition = TopicPartition::new(topic, PartitionId::from_u32(number.parse().ok()?)?);
+    (partition.to_string() == directory).then_some(partition)
+}
+
+/// Whether a directory is a topic's partition, as far as its log directory tells: it knows the recovery point of that one, or has
+/// durable slots of any.
+pub(super) fn is_partition(
+    directory: &str,
+    has_slots: bool,
+    has_point: impl FnOnce(&TopicPartition) -> bool,
+) -> bool {
+    partition_of(directory)
+        .is_some_and(|name| name.topic() != CATALOG_TOPIC && (has_slots || has_point(&name)))
 }
 
 #[cfg(test)]
@@ -65,6 +80,15 @@ mod tests {
         }
         for name in ["", ".", "..", "a/b", "a b", "é", "a\0", "../x", &"x".repeat(250), &"é".repeat(300)] {
             assert!(matches!(check(name), Err(Error::InvalidTopicName { .. })), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_directory_tells_its_partition_only_as_it_is_named_by_the_engine() {
+        let named = partition_of("a-b-7").unwrap();
+        assert_eq!((named.topic(), u32::from(named.partition())), ("a-b", 7));
+        for other in ["a", "a-", "a-07", "a-+7", "a-2147483648", "a-18446744073709551616", "a-7.x-delete"] {
+            assert_eq!(partition_of(other), None, "{other}");
         }
     }
 

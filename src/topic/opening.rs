@@ -9,11 +9,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::adopt::adopt;
-use super::catalog::{CATALOG_TOPIC, Catalog, Topics, append};
+use super::catalog::{Catalog, Topics, append};
 use super::catalog_record::TopicRecord;
 use super::delete::finish_deletion;
 use super::entry::TopicEntry;
-use super::name::parse_directory;
+use super::name::{CATALOG_TOPIC, is_partition, partition_of};
 use super::producer_ids::ProducerIds;
 use super::replay::Replayed;
 use crate::error::{Chain, Error, Result};
@@ -171,13 +171,9 @@ fn check_is_unused(dirs: &LogDirs) -> Result<()> {
 /// Refuses partitions of ours, of which no catalog tells.
 fn check_holds_none(dirs: &LogDirs) -> Result<()> {
     for dir in dirs.online().iter().filter(|dir| !dir.is_new()) {
-        let is_any = dir.slots.hold_any();
-        let is_ours = |name: &String| {
-            let Some((topic, number)) = parse_directory(name) else { return false };
-            let number = u32::try_from(number).ok().and_then(PartitionId::from_u32);
-            let point = number.and_then(|number| dir.recovery_point(&TopicPartition::new(topic, number)));
-            topic != CATALOG_TOPIC && (is_any || point.is_some())
-        };
+        let has_slots = dir.slots.hold_any();
+        let is_ours =
+            |name: &String| is_partition(name, has_slots, |name| dir.recovery_point(name).is_some());
         if let Some(partition) = dir.directories()?.into_iter().filter(is_ours).min() {
             return Err(no_catalog(dir.path(), &format!("it holds {partition}")));
         }
@@ -309,14 +305,13 @@ fn unknown_directories(
     unknown: &mut Vec<PathBuf>,
 ) -> Result<()> {
     let is_known = |directory: &str| {
-        parse_directory(directory).is_some_and(|(topic, number)| {
-            let is_here = if topic == CATALOG_TOPIC {
-                number == 0 && Arc::ptr_eq(dir, first)
-            } else {
-                let directories = topics.get(topic).map(|topic| &topic.directories);
-                directories.and_then(|all| all.get(number)).is_some_and(|&id| id == dir.id())
-            };
-            is_here && directory == format!("{topic}-{number}")
+        partition_of(directory).is_some_and(|name| {
+            if name.topic() == CATALOG_TOPIC {
+                return name.partition() == PartitionId::ZERO && Arc::ptr_eq(dir, first);
+            }
+            let directories = topics.get(name.topic()).map(|topic| &topic.directories);
+            let told = directories.and_then(|all| all.get(u32::from(name.partition()) as usize));
+            told.is_some_and(|&id| id == dir.id())
         })
     };
     let directories = dir.directories()?.into_iter().filter(|name| !is_known(name) && !log::is_aside(name));

@@ -7,9 +7,8 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::catalog::CATALOG_TOPIC;
 use super::catalog_record::{CatalogKey, TopicRecord, decode_key, decode_number, encode_salvaged};
-use super::name;
+use super::name::{self, CATALOG_TOPIC};
 use super::producer_ids;
 use crate::error::{Error, Result};
 use crate::log::Log;

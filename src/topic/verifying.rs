@@ -7,9 +7,9 @@ use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
 
-use super::catalog::{CATALOG_TOPIC, Catalog};
+use super::catalog::Catalog;
 use super::catalog_record::TopicRecord;
-use super::name::parse_directory;
+use super::name::{CATALOG_TOPIC, is_partition, partition_of};
 use super::replay::Replayed;
 use crate::log::{self, Claims, Finding, FindingKind, Findings, Severity, Subject, verify_partition};
 use crate::offset::{PartitionId, TopicPartition};
@@ -116,10 +116,9 @@ impl Verifying<'_> {
     fn has_any(&self) -> bool {
         self.dirs.iter().any(|claims| {
             let entries = self.files.storage().list(&claims.path).unwrap_or_default();
-            let names = entries.iter().map(|entry| entry.name.to_string_lossy());
-            let mut partitions = names.filter_map(|name| partition_of(&name));
-            let is_any = claims.hold_slots();
-            partitions.any(|name| name.topic() != CATALOG_TOPIC && (is_any || claims.has_point(&name)))
+            let mut names = entries.iter().map(|entry| entry.name.to_string_lossy());
+            let has_slots = claims.hold_slots();
+            names.any(|name| is_partition(&name, has_slots, |name| claims.has_point(name)))
         })
     }
 
@@ -208,20 +207,13 @@ impl Verifying<'_> {
                     (FindingKind::UnknownDirectory, reason)
                 };
                 findings.add(finding(Severity::Note, kind, None, path, reason.to_owned()));
-                let partition = partition_of(&directory);
-                if let Some(name) = partition.filter(|name| !is_whole && name.to_string() == directory) {
+                if let Some(name) = partition_of(&directory).filter(|_| !is_whole) {
                     let subject = Subject { files: self.files, claims, name: &name, topic_id: None };
                     findings.append(verify_partition(subject, &mut |_| Ok(())));
                 }
             }
         }
     }
-}
-
-/// The partition that a directory is named after.
-fn partition_of(directory: &str) -> Option<TopicPartition> {
-    let (topic, number) = parse_directory(directory)?;
-    Some(TopicPartition::new(topic, PartitionId::from_u32(number.try_into().ok()?)?))
 }
 
 fn finding(

@@ -77,7 +77,7 @@ pub(crate) fn open(
     let first_base = segments.sealed.first().unwrap_or(&segments.active).base();
     if report.ignored_recovery_point.is_some() {
         // As it is, it would make damage of what is appended next, should the power take that.
-        dir.lower_recovery_point(name, end)?;
+        dir.replace_recovery_point(name, end)?;
     }
     if dir.log_start(name).is_some_and(|start| start > end) {
         // Before anything is appended: the next open would take what is acknowledged then for deleted.
