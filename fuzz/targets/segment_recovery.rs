@@ -430,6 +430,9 @@ fn check(whole: &Whole, case: &Case) {
     }
     let killed = files::killed(&storage);
     let was_clean = broker.recovery_report().was_clean;
+    // An index that was made anew does not lead past what is damaged, and after this close it stands in its file: the next open comes
+    // to the damage, be it below the log's start.
+    let is_remade = rebuilt_indexes(&broker) > 0 && recovery != RecoveryMode::Salvage;
     drop((partition, broker));
     // A salvage of the catalog may take a partition back to where it was being created: a slot of its own then contradicts it.
     let is_anew = recovery == RecoveryMode::Salvage && case.is_other;
@@ -441,12 +444,11 @@ fn check(whole: &Whole, case: &Case) {
         let is_looked_at =
             was_clean && !broker.recovery_report().was_clean && recovery != RecoveryMode::Salvage;
         match broker.topic(TOPIC).and_then(|topic| topic.partition(0)) {
-            Err(error) if is_looked_at && !is_anew => {
+            Err(error) if (is_looked_at || is_remade) && !is_anew => {
                 drop(broker);
                 check_found(whole, case, storage, &error, &before, &served);
             }
-            // As where an index that was made anew no longer leads past what is damaged.
-            Err(_) if is_anew || served.is_damaged() => {}
+            Err(_) if is_anew => {}
             // A batch that was made up is walked over, that an index had passed over.
             Ok(partition) if is_looked_at && case.is_made_up => {
                 check_kept(&before, &files::read_all(storage));
@@ -494,6 +496,12 @@ fn check_found(
         }
     }
     check_somewhere(before, &files::read_all(storage));
+}
+
+/// How many segments of the partition had an index made anew.
+fn rebuilt_indexes(broker: &Broker) -> usize {
+    let partitions = broker.recovery_report().partitions.iter();
+    partitions.filter(|found| found.partition.topic() == TOPIC).map(|found| found.rebuilt_indexes).sum()
 }
 
 fn partition_of(broker: &Broker) -> Partition {
@@ -724,10 +732,6 @@ fn go_on(storage: &MemoryStorage, broker: Broker, partition: Partition, before: 
     check_new(&partition, end);
     drop((partition, broker));
     let (broker, _) = files::open(storage).unwrap();
-    if is_damaged && broker.topic(TOPIC).and_then(|topic| topic.partition(0)).is_err() {
-        // An index that was made anew in front of the damage does not lead past it.
-        return;
-    }
     let partition = partition_of(&broker);
     check_new(&partition, end);
     let mut after = serve(&partition);
