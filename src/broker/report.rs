@@ -82,7 +82,8 @@ impl fmt::Display for RecoveryReport {
         let how =
             if self.was_clean { "after a clean close" } else { "after an unclean end or for the first time" };
         let done = if self.is_read_only { "looked at" } else { "opened" };
-        write!(f, "{done} {} partitions in {:.1?}, {how}", self.partitions.len(), self.elapsed)?;
+        let (count, s) = (self.partitions.len(), if self.partitions.len() == 1 { "" } else { "s" });
+        write!(f, "{done} {count} partition{s} in {:.1?}, {how}", self.elapsed)?;
         let scanned: u64 = self.partitions.iter().map(|partition| partition.scanned_bytes).sum();
         if scanned > 0 {
             let batches: u64 = self.partitions.iter().map(|partition| partition.scanned_batches).sum();

@@ -113,13 +113,13 @@ impl fmt::Display for PartitionRecovery {
             }
         }
         for Lost { offsets, bytes, quarantine, reason } in &self.lost {
-            write!(
-                f,
-                ", lost offsets {}..{} ({bytes} bytes): {}",
-                offsets.start,
-                offsets.end,
-                Chain(reason)
-            )?;
+            match offsets.is_empty() {
+                true => write!(f, ", took out {bytes} bytes that are no records of it: {}", Chain(reason))?,
+                false => {
+                    let (start, end) = (offsets.start, offsets.end);
+                    write!(f, ", lost offsets {start}..{end} ({bytes} bytes): {}", Chain(reason))?;
+                }
+            }
             if let Some(path) = quarantine {
                 write!(f, ", kept in {}", path.display())?;
             }
@@ -134,5 +134,26 @@ impl fmt::Display for PartitionRecovery {
             write!(f, ", ignored a recovery point of {offset}")?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::offset::PartitionId;
+
+    #[test]
+    fn a_salvage_tells_lost_offsets_from_bytes_that_were_nobodys() {
+        let lost = |offsets: Range<u32>, bytes| Lost {
+            offsets: Offset::from(offsets.start)..Offset::from(offsets.end),
+            bytes,
+            quarantine: None,
+            reason: Arc::new(Error::OffsetsExhausted { end: Offset::ZERO, count: 1 }),
+        };
+        let mut found = PartitionRecovery::new(TopicPartition::new("orders", PartitionId::ZERO));
+        found.lost = vec![lost(3..5, 70), lost(9..9, 20)];
+        let text = found.to_string();
+        assert!(text.contains(", lost offsets 3..5 (70 bytes): "), "{text}");
+        assert!(text.contains(", took out 20 bytes that are no records of it: "), "{text}");
     }
 }
