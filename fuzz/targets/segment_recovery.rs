@@ -450,7 +450,7 @@ fn check(whole: &Whole, case: &Case) {
             }
             Err(_) if is_anew => {}
             // A batch that was made up is walked over, that an index had passed over.
-            Ok(partition) if is_looked_at && case.is_made_up => {
+            Ok(partition) if (is_looked_at || is_remade) && case.is_made_up => {
                 check_kept(&before, &files::read_all(storage));
                 let now = serve(&partition);
                 assert_eq!(now.start, served.start);
