@@ -24,6 +24,7 @@ tests=(
     faults::torn_tail
     faults::topic_settings
     recovery_modes
+    faults::first_minute
     faults::salvage
     faults::failing_disk::a_roll
     log_dirs

@@ -1,7 +1,8 @@
 //! A new partition's directory: everything that must be there before the first append.
 //!
 //! The directory, `partition.metadata`, `leader-epoch-checkpoint` with epoch 0, and the empty first segment, all synced,
-//! with their names, before this returns. A crash on the way leaves a directory that the next attempt completes: nothing
+//! with their names, before this returns; and a durable slot of some partition in the log directory, synced, so that a lost catalog is
+//! missed. A crash on the way leaves a directory that the next attempt completes: nothing
 //! can have been appended to it.
 
 use std::io::{self, IoSlice};
@@ -41,6 +42,12 @@ pub(crate) fn create(
     storage.sync_dir(&path).map_err(Error::io("sync", &path))?;
     storage.sync_dir(dir.path()).map_err(Error::io("sync", dir.path()))?;
     let (slot, _) = dir.slots.slot(topic_id, name.partition());
+    if topic_id != Uuid::CATALOG
+        && let Err(error) = dir.tell_of_partitions(&slot)
+    {
+        dir.slots.free(&slot);
+        return Err(error);
+    }
     let opened = Opened {
         sealed: Vec::new(),
         active: Arc::new(active),

@@ -14,7 +14,7 @@ use super::checkpoint_file::{self, OffsetsByPartition};
 use super::clean_marker::CleanMarker;
 use super::config::TopicConfig;
 use super::due::{Checkpointed, DueCheckpoints};
-use super::durable_slots::{self, DurableSlots};
+use super::durable_slots::{self, DurableSlot, DurableSlots};
 use super::meta_properties::{self, Meta};
 use super::recovery_mode::RecoveryMode;
 use super::view;
@@ -76,6 +76,8 @@ pub(crate) struct LogDir {
     /// Held while checkpoint files are replaced, over the syncs: one replacement at a time.
     replacing: Mutex<()>,
     due: DueCheckpoints,
+    /// Whether the slots are known to tell, durably, that there are partitions.
+    is_told: Mutex<bool>,
     /// Whether a log in it could not be opened, or not be closed in order: then there will be no marker.
     is_unsettled: AtomicBool,
     /// Whether the directory is being closed. Held over each round of checkpoints and each removal, so that none runs into a
@@ -161,7 +163,7 @@ impl LogDir {
         };
         // What cannot be understood is replaced by the next close, whatever happens until then.
         let checkpoints = Checkpoints { is_stale: !ignored.is_empty(), ..checkpoints };
-        // Their name is synced before the catalog tells of anything in this directory: see `LogDirs::open`.
+        // Their name is synced before anything in this directory is told of: see `LogDirs::open`.
         let slots = DurableSlots::open(&*storage, path)?;
         Ok(LogDir {
             path: path.to_path_buf(),
@@ -177,6 +179,7 @@ impl LogDir {
             slots,
             checkpoints: Mutex::new(checkpoints),
             replacing: Mutex::default(),
+            is_told: Mutex::default(),
             is_unsettled: AtomicBool::new(false),
             due: DueCheckpoints::default(),
             is_over: Mutex::new(false),
@@ -193,7 +196,7 @@ impl LogDir {
         self.meta.directory
     }
 
-    /// Makes the names of its files survive a power cut: where its id is lost from then on, that is noticed.
+    /// Makes the names of what is in it survive a power cut.
     pub(super) fn sync_entries(&self) -> Result<()> {
         self.storage().sync_dir(&self.path).map_err(Error::io("sync", &self.path))
     }
@@ -374,14 +377,21 @@ impl LogDir {
         if self.config.is_read_only { Ok(()) } else { self.marker.remove() }
     }
 
-    /// Makes what the slots say outlast the power, and their name, where there was none before.
+    /// Makes what the slots say outlast the power.
     pub(super) fn sync_slots(&self) -> Result<()> {
-        self.slots.sync().map_err(Error::io("sync", &self.path.join(durable_slots::FILE_NAME)))?;
-        if self.is_new {
-            self.storage().sync_dir(&self.path).map_err(Error::io("sync", &self.path))
-        } else {
-            Ok(())
+        self.slots.sync().map_err(Error::io("sync", &self.path.join(durable_slots::FILE_NAME)))
+    }
+
+    /// Sees to it that it is known, whatever the power takes, that there are partitions in the directory: `slot` is the one of a new one.
+    pub(super) fn tell_of_partitions(&self, slot: &DurableSlot) -> Result<()> {
+        let mut is_told = self.is_told.lock();
+        if !*is_told {
+            slot.write(Offset::ZERO)
+                .map_err(Error::io("write", &self.path.join(durable_slots::FILE_NAME)))?;
+            self.sync_slots()?;
+            *is_told = true;
         }
+        Ok(())
     }
 
     /// Notes that a log in it could not be opened, or not be closed in order: the next open looks.

@@ -43,9 +43,9 @@ impl LogDirs {
         for path in paths {
             let cluster = dirs.online.first().and_then(|first| first.cluster());
             let opened = LogDir::open(path, cluster, parts.clone()).and_then(|dir| {
-                // The catalog will name it by its id, which must not be drawn again from then on, and an earlier process may
-                // have died before it synced this. The first one's own names are synced with the catalog's.
-                if !dir.was_clean() && !dirs.online.is_empty() {
+                // An earlier process may have died before it synced a name: the catalog will name the directory by its id, which must
+                // not be drawn again from then on, and what is acknowledged lies in the directories of partitions.
+                if !dir.was_clean() || dir.is_new() {
                     dir.sync_entries()?;
                 }
                 Ok(dir)

@@ -58,15 +58,9 @@ pub(super) fn partition_of(directory: &str) -> Option<TopicPartition> {
     (partition.to_string() == directory).then_some(partition)
 }
 
-/// Whether a directory is a topic's partition, as far as its log directory tells: it knows the recovery point of that one, or has
-/// durable slots of any.
-pub(super) fn is_partition(
-    directory: &str,
-    has_slots: bool,
-    has_point: impl FnOnce(&TopicPartition) -> bool,
-) -> bool {
-    partition_of(directory)
-        .is_some_and(|name| name.topic() != CATALOG_TOPIC && (has_slots || has_point(&name)))
+/// Whether a directory has the name of a topic's partition.
+pub(super) fn is_partition(directory: &str) -> bool {
+    partition_of(directory).is_some_and(|name| name.topic() != CATALOG_TOPIC)
 }
 
 #[cfg(test)]

@@ -147,16 +147,15 @@ fn open_log(dirs: &LogDirs, report: &mut CatalogReport) -> Result<Arc<Log>> {
 fn begin_anew(dirs: &LogDirs, name: &TopicPartition) -> Result<()> {
     let dir = dirs.first();
     let durable = dir.recovery_point(name).max(dir.slots.slot(Uuid::CATALOG, name.partition()).1);
+    if durable > Some(Offset::ZERO) {
+        return Ok(());
+    }
     match check_is_unused(dirs) {
-        Err(error) if durable.unwrap_or(Offset::ZERO) == Offset::ZERO => {
-            if dir.config.recovery == RecoveryMode::Salvage {
-                // However much it held: something is lost, and topics are looked for.
-                dir.raise_recovery_point(name, Offset::ZERO.next())
-            } else {
-                Err(error)
-            }
+        // However much it held: something is lost, and topics are looked for.
+        Err(Error::InvalidConfig { .. }) if dir.config.recovery == RecoveryMode::Salvage => {
+            dir.raise_recovery_point(name, Offset::ZERO.next())
         }
-        Ok(()) | Err(_) => Ok(()),
+        checked => checked,
     }
 }
 
@@ -168,13 +167,11 @@ fn check_is_unused(dirs: &LogDirs) -> Result<()> {
     }
 }
 
-/// Refuses partitions of ours, of which no catalog tells.
+/// Refuses partitions of ours, of which no catalog tells. In a directory without slots they are somebody else's.
 fn check_holds_none(dirs: &LogDirs) -> Result<()> {
-    for dir in dirs.online().iter().filter(|dir| !dir.is_new()) {
-        let has_slots = dir.slots.hold_any();
-        let is_ours =
-            |name: &String| is_partition(name, has_slots, |name| dir.recovery_point(name).is_some());
-        if let Some(partition) = dir.directories()?.into_iter().filter(is_ours).min() {
+    for dir in dirs.online().iter().filter(|dir| dir.slots.hold_any()) {
+        let directories = dir.directories()?;
+        if let Some(partition) = directories.iter().filter(|name| is_partition(name)).min() {
             return Err(no_catalog(dir.path(), &format!("it holds {partition}")));
         }
     }

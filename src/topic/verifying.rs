@@ -114,11 +114,9 @@ impl Verifying<'_> {
 
     /// Whether there is a directory of any topic of ours.
     fn has_any(&self) -> bool {
-        self.dirs.iter().any(|claims| {
+        self.dirs.iter().filter(|claims| claims.hold_slots()).any(|claims| {
             let entries = self.files.storage().list(&claims.path).unwrap_or_default();
-            let mut names = entries.iter().map(|entry| entry.name.to_string_lossy());
-            let has_slots = claims.hold_slots();
-            names.any(|name| is_partition(&name, has_slots, |name| claims.has_point(name)))
+            entries.iter().any(|entry| is_partition(&entry.name.to_string_lossy()))
         })
     }
 

@@ -113,11 +113,6 @@ impl Claims {
         self.slots.keys().any(|&(topic_id, _)| topic_id != Uuid::CATALOG)
     }
 
-    /// Whether the recovery points tell of a partition.
-    pub(crate) fn has_point(&self, name: &TopicPartition) -> bool {
-        self.recovery_point(name).is_some()
-    }
-
     pub(crate) fn slot(&self, topic_id: Uuid, partition: PartitionId) -> Option<Offset> {
         self.slots.get(&(topic_id, partition)).copied()
     }

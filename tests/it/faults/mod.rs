@@ -5,6 +5,7 @@ mod catalog_losses;
 mod damage;
 mod every_fault;
 mod failing_disk;
+mod first_minute;
 mod group_offsets;
 mod killed_process;
 mod killed_under_load;
