@@ -3,6 +3,8 @@
 //! The bytes are kept beside the log, in files that no log name matches: `<base>.log.<position>.quarantine` for the tail of
 //! a segment, from that byte on, and `<base>.log.quarantine` for a whole segment. A number is added where the name is
 //! taken. What is kept is synced before the log is cut.
+//!
+//! Of the head room behind a tail so much is kept that the last record is whole, which may end in zeros itself.
 
 use std::io::{self, IoSlice};
 use std::ops::Range;
@@ -14,6 +16,8 @@ use crate::storage::{Access, FileHandle, Storage};
 /// What the names of these files have in common.
 const SUFFIX: &str = ".quarantine";
 const CHUNK_BYTES: u64 = 1 << 20;
+/// How many of the zeros at the end of a tail are kept: most records end in one of them, some in a value of zeros.
+const ZEROS_MAX: u64 = 64 << 10;
 /// How many quarantine files of one name are looked for before giving up.
 const NAMES_MAX: usize = 1000;
 
@@ -24,16 +28,20 @@ pub(crate) fn is_quarantine(path: &Path) -> bool {
     name.ends_with(SUFFIX)
 }
 
-/// Copies what `log` holds from byte `start` on, without the zeros at its end. `None`: there are only zeros.
+/// Copies what `log` holds from byte `start` on, without most of the zeros at its end; gives how many bytes are not those. `None`: there
+/// are only zeros.
 pub(crate) fn keep_tail(
     storage: &dyn Storage,
     log: &FileHandle,
     start: u64,
 ) -> Result<Option<(PathBuf, u64)>> {
-    keep(storage, log, start..end_of_data(log, start, log.bytes()?)?)
+    let bytes = log.bytes()?;
+    let end = end_of_data(log, start, bytes)?;
+    let kept = keep(storage, log, start..end.saturating_add(ZEROS_MAX).min(bytes))?;
+    Ok(kept.map(|(path, _)| (path, end - start)))
 }
 
-/// Copies these bytes of `log`. `None`: there are only zeros.
+/// Copies these bytes of `log`, and gives how many. `None`: there are only zeros.
 pub(crate) fn keep(
     storage: &dyn Storage,
     log: &FileHandle,
