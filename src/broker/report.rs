@@ -84,13 +84,20 @@ impl fmt::Display for RecoveryReport {
         let done = if self.is_read_only { "looked at" } else { "opened" };
         let (count, s) = (self.partitions.len(), if self.partitions.len() == 1 { "" } else { "s" });
         write!(f, "{done} {count} partition{s} in {:.1?}, {how}", self.elapsed)?;
+        let offline = self.partitions.iter().filter(|partition| partition.offline.is_some()).count();
+        if offline > 0 {
+            write!(f, ", {offline} of them offline")?;
+        }
         let scanned: u64 = self.partitions.iter().map(|partition| partition.scanned_bytes).sum();
         if scanned > 0 {
             let batches: u64 = self.partitions.iter().map(|partition| partition.scanned_batches).sum();
             write!(f, ", checked {batches} batches ({scanned} bytes)")?;
         }
         if self.is_read_only {
-            write!(f, ", and changed nothing; an open would do this")?;
+            write!(f, ", and changed nothing")?;
+            if self.partitions.iter().any(PartitionRecovery::is_notable) {
+                write!(f, "; an open would do this")?;
+            }
         }
         for partition in self.partitions.iter().filter(|partition| partition.is_notable()) {
             write!(f, "\n{partition}")?;
@@ -108,7 +115,7 @@ impl fmt::Display for RecoveryReport {
             )?;
         }
         for file in &self.ignored_files {
-            write!(f, "\n{file}, ignored")?;
+            write!(f, "\nignored: {file}")?;
         }
         Ok(())
     }
