@@ -188,7 +188,8 @@ impl BrokerConfig {
 
     /// Whether a broker opens although one of its log directories, other than the first, cannot be used: then the partitions
     /// in it are offline, and the others serve. Where a part of `__consumer_offsets` is among them, no topic can be created. Otherwise
-    /// (the default) that is an error of the open. Kafka goes on without the directory.
+    /// (the default) that is an error of the open. Kafka goes on without the directory. All of them are needed where there is no catalog of
+    /// topics yet, as in the first open, because its partitions may lie in the one that cannot be looked at.
     #[must_use]
     pub fn allow_offline_dirs(mut self, is_allowed: bool) -> BrokerConfig {
         self.allow_offline_dirs = is_allowed;

@@ -41,7 +41,8 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// Whether no damage was found: every record that was acknowledged as durable is there, and is what it was.
+    /// Whether no damage was found: every record that is known to have been acknowledged as durable is there, and is what it was. How far
+    /// that was, the durable slots and recovery points tell; where they are lost as well, a lost end is not missed.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.worst() < Some(Severity::Damage)

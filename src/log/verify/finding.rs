@@ -12,8 +12,8 @@ use crate::offset::{Offset, TopicPartition};
 pub enum Severity {
     /// Nothing is wrong: something that one may want to know.
     Note,
-    /// The next open mends it by itself, and loses nothing that had been acknowledged as durable. After a clean close no index is
-    /// looked into: one that is wrong stays so, and costs readers time alone.
+    /// The next open mends it by itself, and loses nothing that is known to have been acknowledged as durable. An index that is wrong is
+    /// made again where the open reads its segment; elsewhere it stays, and costs readers time alone, until somebody removes it.
     Mended,
     /// Records that had been acknowledged are damaged or missing, or what is needed to find them is.
     Damage,

@@ -381,7 +381,8 @@ impl Look<'_> {
     /// What says that the log goes farther than it does.
     fn check_ends(&mut self, end: Offset, epochs: &[(LeaderEpoch, Offset)]) {
         for (path, offset) in self.subject.claims.beyond(self.subject.name, end) {
-            let reason = format!("it says {offset}, and the log ends at {end}");
+            let reason =
+                format!("it says {offset}, and the log ends at {end}: if it is right, records are missing");
             self.add(Severity::Mended, FindingKind::Checkpoint, &path, reason);
         }
         if let Some((epoch, start)) = epochs.iter().find(|&&(_, start)| start > end) {
