@@ -1,8 +1,9 @@
 //! `streamlog.durable`: how far each partition of a log directory was known to be on the device.
 //!
-//! Written after each sync, before anyone is told, and synced itself at a clean close alone: after that, and after a crash of the process,
-//! it is exact, after a power cut it may be older than the truth, never newer. So a bad batch below a slot's offset is damage, and one above
-//! it is what an interrupted write looks like.
+//! Written after each sync, before anyone is told, and synced itself by a clean close, and by a broker's first creation of a partition in
+//! the directory, which shows that there are some. After a close, and after a crash of the process, it is exact, after a power cut it may
+//! be older than the truth, never newer. So a bad batch below a slot's offset is damage, and one above it is what an interrupted write
+//! looks like.
 //!
 //! ```text
 //! header, 32 bytes, big-endian              slot, 32 bytes
