@@ -95,7 +95,7 @@ impl fmt::Display for RecoveryReport {
         }
         if self.is_read_only {
             write!(f, ", and changed nothing")?;
-            if self.partitions.iter().any(PartitionRecovery::is_notable) {
+            if self.partitions.iter().any(PartitionRecovery::is_notable) || !self.restored_topics.is_empty() {
                 write!(f, "; an open would do this")?;
             }
         }

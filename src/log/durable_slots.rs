@@ -19,9 +19,10 @@
 //!
 //! A slot lies inside one 512-byte sector, so it is written whole or not at all; a slot whose CRC does not match counts as
 //! free, and so does one of a partition that is deleted. Invariant: one slot per partition, and one writer per slot: the
-//! partition's sync round.
+//! partition's sync round. Only what a creation that was taken back has left may stand beside it, and the larger offset counts.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{self, IoSlice};
 use std::path::Path;
 
@@ -96,7 +97,10 @@ pub(crate) fn look(storage: &dyn Storage, log_dir: &Path) -> Result<Looked> {
     let mut position = SLOT_BYTES as u64;
     for slot in contents.get(SLOT_BYTES..).unwrap_or_default().chunks(SLOT_BYTES) {
         match read_slot(slot) {
-            Some((key, durable)) => drop(looked.slots.insert(key, durable)),
+            Some((key, durable)) => {
+                let known = looked.slots.entry(key).or_insert(durable);
+                *known = durable.max(*known);
+            }
             // One that was never written.
             None if slot.iter().all(|&byte| byte == 0) => {}
             None => looked.faults.push((position, "the slot there is damaged, and counts as free")),
@@ -187,7 +191,18 @@ impl Slots {
     fn read(&mut self, bytes: &[u8]) {
         for slot in bytes.chunks(SLOT_BYTES) {
             match read_slot(slot) {
-                Some((key, durable)) => drop(self.by_partition.insert(key, (self.end, durable))),
+                Some((key, durable)) => {
+                    let slot = (self.end, durable);
+                    let free = match self.by_partition.entry(key) {
+                        Entry::Vacant(new) => {
+                            new.insert(slot);
+                            None
+                        }
+                        Entry::Occupied(mut known) if durable > known.get().1 => Some(known.insert(slot).0),
+                        Entry::Occupied(_) => Some(self.end),
+                    };
+                    self.free.extend(free);
+                }
                 None => self.free.push(self.end),
             }
             self.end += SLOT_BYTES as u64;
@@ -303,6 +318,29 @@ mod tests {
         assert_eq!((new.position, durable), (first.position + SLOT_BYTES as u64, None));
         assert_eq!(slots.slot(id(4), PartitionId::ZERO).1, Some(Offset::from(5)));
         assert_eq!(slots.file.bytes().unwrap(), 4 * SLOT_BYTES as u64);
+    }
+
+    #[test]
+    fn of_two_slots_of_a_partition_the_larger_counts_and_the_other_is_used_again() {
+        for (first, second) in [(0_u32, 5_u32), (5, 0), (5, 5)] {
+            let storage = storage();
+            let slots = DurableSlots::open(&storage, Path::new(DIR)).unwrap();
+            let (slot, _) = slots.slot(Uuid::CATALOG, PartitionId::ZERO);
+            slot.write(Offset::from(first)).unwrap();
+            DurableSlot { position: slot.position + SLOT_BYTES as u64, ..slot }
+                .write(Offset::from(second))
+                .unwrap();
+            let looked = look(&storage, Path::new(DIR)).unwrap().slots;
+            assert_eq!(looked[&(Uuid::CATALOG, PartitionId::ZERO)], Offset::from(5_u32));
+            let slots = DurableSlots::open(&storage, Path::new(DIR)).unwrap();
+            let (slot, known) = slots.slot(Uuid::CATALOG, PartitionId::ZERO);
+            assert_eq!(known, Some(Offset::from(5_u32)));
+            let (other, _) = slots.slot(Uuid::from_bytes([1; 16]), PartitionId::ZERO);
+            assert_ne!(slot.position, other.position);
+            other.write(Offset::from(7_u32)).unwrap();
+            assert_eq!(slots.file.bytes().unwrap(), 3 * SLOT_BYTES as u64);
+            assert_eq!(durable(&storage, 0), Some(Offset::from(5_u32)));
+        }
     }
 
     #[test]

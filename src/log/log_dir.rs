@@ -377,9 +377,11 @@ impl LogDir {
         if self.config.is_read_only { Ok(()) } else { self.marker.remove() }
     }
 
-    /// Makes what the slots say outlast the power.
+    /// Makes what the slots say outlast the power. Where that fails, the system may have thrown away what others say: there will be no
+    /// marker.
     pub(super) fn sync_slots(&self) -> Result<()> {
-        self.slots.sync().map_err(Error::io("sync", &self.path.join(durable_slots::FILE_NAME)))
+        let synced = self.slots.sync().map_err(Error::io("sync", &self.path.join(durable_slots::FILE_NAME)));
+        synced.inspect_err(|_| self.forgo_marker())
     }
 
     /// Sees to it that it is known, whatever the power takes, that there are partitions in the directory: `slot` is the one of a new one.

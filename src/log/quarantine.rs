@@ -37,8 +37,7 @@ pub(crate) fn keep_tail(
 ) -> Result<Option<(PathBuf, u64)>> {
     let bytes = log.bytes()?;
     let end = end_of_data(log, start, bytes)?;
-    let kept = keep(storage, log, start..end.saturating_add(ZEROS_MAX).min(bytes))?;
-    Ok(kept.map(|(path, _)| (path, end - start)))
+    copy(storage, log, start..end, ZEROS_MAX.min(bytes - end))
 }
 
 /// Copies these bytes of `log`, and gives how many. `None`: there are only zeros.
@@ -47,8 +46,22 @@ pub(crate) fn keep(
     log: &FileHandle,
     bytes: Range<u64>,
 ) -> Result<Option<(PathBuf, u64)>> {
+    if end_of_data(log, bytes.start, bytes.end)? == bytes.start {
+        Ok(None)
+    } else {
+        copy(storage, log, bytes, 0)
+    }
+}
+
+/// Copies these bytes, if there are any, and puts so many zeros behind them, which need no space on most file systems.
+fn copy(
+    storage: &dyn Storage,
+    log: &FileHandle,
+    bytes: Range<u64>,
+    zeros: u64,
+) -> Result<Option<(PathBuf, u64)>> {
     let Range { start, end } = bytes;
-    if end_of_data(log, start, end)? == start {
+    if start >= end {
         return Ok(None);
     }
     let (path, copy) = create(storage, log.path(), &format!(".{start}"))?;
@@ -57,6 +70,9 @@ pub(crate) fn keep(
         let chunk = log.slice(position..end.min(position + CHUNK_BYTES))?;
         copy.write_at(position - start, &[IoSlice::new(&chunk)]).map_err(Error::io("write", &path))?;
         position += chunk.len() as u64;
+    }
+    if zeros > 0 {
+        copy.set_bytes(end - start + zeros).map_err(Error::io("write", &path))?;
     }
     copy.sync_data().map_err(Error::io("sync", &path))?;
     Ok(Some((path, end - start)))

@@ -69,8 +69,9 @@ pub(crate) fn open(
     let epochs = partition.settle_epochs(&segments, report)?;
     let end = segments.active.end().offset;
     report.end_offset = end;
-    // Also where a slot was lost: the marker vouches for these offsets only until the next append.
-    let is_known = is_trusted && slot_offset.unwrap_or(Offset::ZERO) >= end;
+    // Also where a slot was lost: the marker vouches for these offsets only until the next append, and a slot tells that there is a
+    // partition.
+    let is_known = is_trusted && slot_offset.is_some_and(|known| known >= end);
     if !is_known && let Err(error) = slot.write(end) {
         log::warn!("{name}: cannot note the durable offset {end}: {error}");
     }

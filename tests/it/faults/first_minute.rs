@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use streamlog::testing::{Crash, Fault, TestDisk};
+use streamlog::testing::{Calls, Crash, Fault, TestDisk};
 use streamlog::{
     Broker, BrokerBuilder, Error, ManualClock, NewTopic, Partition, Record, RecoveryMode, Result, Severity,
     Storage, Timestamp,
@@ -193,4 +193,71 @@ fn what_anothers_checkpoints_tell_of_is_no_lost_topic() {
     let disk = begin();
     open(&disk, RecoveryMode::Strict).unwrap().close().unwrap();
     check(&disk, "closed");
+}
+
+#[test]
+fn a_partition_whose_creation_was_taken_back_and_tried_again_has_one_durable_offset() {
+    for is_synced in [false, true] {
+        let disk = TestDisk::new();
+        let broker = open(&disk, RecoveryMode::Repair).unwrap();
+        for name in ["x", "y", "t"] {
+            broker.admin().create_topic(NewTopic::new(name)).unwrap();
+        }
+        broker.close().unwrap();
+        let broker = open(&disk, RecoveryMode::Strict).unwrap();
+        // Their slots are free, and taken in the order of nobody's asking.
+        broker.admin().delete_topic("x").unwrap();
+        disk.inject(match is_synced {
+            true => Fault::full().of("t-3"),
+            false => Fault::io().on(Calls::Syncs).of("streamlog.durable"),
+        });
+        broker.admin().create_partitions("t", 4).unwrap_err();
+        disk.heal();
+        broker.admin().delete_topic("y").unwrap();
+        broker.admin().create_partitions("t", 4).unwrap();
+        assert_eq!(append_to_all(&broker), 4);
+        let killed = disk.after(Crash::Kill);
+        let looked = builder(&killed, RecoveryMode::Repair).read_only().open().unwrap();
+        for partition in looked.topic("t").unwrap().partitions() {
+            assert_eq!(partition.unwrap().durable_offset(), 1, "synced: {is_synced}");
+        }
+        // What was acknowledged is damaged, and so no torn tail.
+        for number in 0..4 {
+            let path = format!("data/t-{number}/00000000000000000000.log");
+            let mut bytes = killed.files().remove(Path::new(&path)).unwrap();
+            bytes[70] ^= 0x10;
+            killed.put(&path, bytes).unwrap();
+        }
+        let broker = open(&killed, RecoveryMode::Repair).unwrap();
+        assert_eq!(broker.topic("t").unwrap().partitions().flatten().count(), 0, "synced: {is_synced}");
+    }
+}
+
+#[test]
+fn a_close_after_a_failed_sync_of_the_slots_leaves_no_marker() {
+    let disk = TestDisk::new();
+    let broker = open(&disk, RecoveryMode::Repair).unwrap();
+    disk.inject(Fault::io().on(Calls::Syncs).of("streamlog.durable"));
+    broker.admin().create_topic(NewTopic::new("t")).unwrap_err();
+    disk.heal();
+    broker.admin().create_topic(NewTopic::new("t")).unwrap();
+    assert_eq!(append_to_all(&broker), 1);
+    broker.close().unwrap();
+    let disk = disk.after(Crash::PowerCut);
+    assert!(!open(&disk, RecoveryMode::Strict).unwrap().recovery_report().was_clean);
+    check_all(&disk, RecoveryMode::Strict, 1, "closed");
+}
+
+#[test]
+fn an_empty_partition_whose_slot_was_lost_has_one_again() {
+    let disk = TestDisk::new();
+    let broker = open(&disk, RecoveryMode::Repair).unwrap();
+    broker.admin().create_topic(NewTopic::new("t")).unwrap();
+    broker.close().unwrap();
+    disk.take("data/streamlog.durable").unwrap();
+    open(&disk, RecoveryMode::Strict).unwrap().close().unwrap();
+    disk.take("data/recovery-point-offset-checkpoint").unwrap();
+    disk.take(CATALOG_LOG).unwrap();
+    let broker = open(&disk, RecoveryMode::Salvage).unwrap();
+    assert_eq!(broker.recovery_report().restored_topics, ["t"]);
 }
