@@ -33,14 +33,16 @@ fn start_killed_at(disk: &TestDisk, step: u64) -> TestDisk {
     disk.after(Crash::Kill)
 }
 
-/// Appends a record to every partition there is of `t`, and waits until it is durable.
+/// Appends a record, and waits until it is durable.
+fn append(partition: &Partition) {
+    partition.append(&[Record::new().value("acknowledged")]).unwrap();
+    partition.sync().unwrap();
+}
+
+/// Does that in every partition there is of `t`.
 fn append_to_all(broker: &Broker) -> usize {
     let Ok(topic) = broker.topic("t") else { return 0 };
-    let append = |partition: Partition| {
-        partition.append(&[Record::new().value("acknowledged")]).unwrap();
-        partition.sync().unwrap();
-    };
-    topic.partitions().flatten().map(append).count()
+    topic.partitions().flatten().inspect(append).count()
 }
 
 /// Each partition holds one record.
@@ -197,39 +199,42 @@ fn what_anothers_checkpoints_tell_of_is_no_lost_topic() {
 
 #[test]
 fn a_partition_whose_creation_was_taken_back_and_tried_again_has_one_durable_offset() {
-    for is_synced in [false, true] {
+    for is_told in [false, true] {
         let disk = TestDisk::new();
         let broker = open(&disk, RecoveryMode::Repair).unwrap();
         for name in ["x", "y", "t"] {
             broker.admin().create_topic(NewTopic::new(name)).unwrap();
+            append(&broker.topic(name).unwrap().partition(0).unwrap());
         }
         broker.close().unwrap();
         let broker = open(&disk, RecoveryMode::Strict).unwrap();
-        // Their slots are free, and taken in the order of nobody's asking.
-        broker.admin().delete_topic("x").unwrap();
-        disk.inject(match is_synced {
-            true => Fault::full().of("t-3"),
-            false => Fault::io().on(Calls::Syncs).of("streamlog.durable"),
-        });
+        // Slots that are free are taken again in another order than they were given back in.
+        if is_told {
+            broker.admin().delete_topic("x").unwrap();
+            broker.admin().delete_topic("y").unwrap();
+            disk.inject(Fault::full().of("t-3"));
+        } else {
+            disk.inject(Fault::io().on(Calls::Syncs).of("streamlog.durable"));
+        }
         broker.admin().create_partitions("t", 4).unwrap_err();
         disk.heal();
-        broker.admin().delete_topic("y").unwrap();
+        if !is_told {
+            broker.admin().delete_topic("x").unwrap();
+        }
         broker.admin().create_partitions("t", 4).unwrap();
-        assert_eq!(append_to_all(&broker), 4);
+        let new = broker.topic("t").unwrap().partition(1).unwrap();
+        append(&new);
         let killed = disk.after(Crash::Kill);
         let looked = builder(&killed, RecoveryMode::Repair).read_only().open().unwrap();
-        for partition in looked.topic("t").unwrap().partitions() {
-            assert_eq!(partition.unwrap().durable_offset(), 1, "synced: {is_synced}");
-        }
-        // What was acknowledged is damaged, and so no torn tail.
-        for number in 0..4 {
-            let path = format!("data/t-{number}/00000000000000000000.log");
-            let mut bytes = killed.files().remove(Path::new(&path)).unwrap();
-            bytes[70] ^= 0x10;
-            killed.put(&path, bytes).unwrap();
-        }
+        let known = looked.topic("t").unwrap().partition(1).unwrap().durable_offset();
+        assert_eq!(known, 1, "told: {is_told}");
+        // What was acknowledged is damaged, and no torn tail.
+        let log = Path::new("data/t-1/00000000000000000000.log");
+        let mut bytes = killed.files().remove(log).unwrap();
+        bytes[70] ^= 0x10;
+        killed.put(log, bytes).unwrap();
         let broker = open(&killed, RecoveryMode::Repair).unwrap();
-        assert_eq!(broker.topic("t").unwrap().partitions().flatten().count(), 0, "synced: {is_synced}");
+        assert!(broker.topic("t").unwrap().partition(1).is_err(), "told: {is_told}");
     }
 }
 
@@ -249,15 +254,20 @@ fn a_close_after_a_failed_sync_of_the_slots_leaves_no_marker() {
 }
 
 #[test]
-fn an_empty_partition_whose_slot_was_lost_has_one_again() {
+fn empty_partitions_whose_slots_were_lost_have_some_again() {
+    let in_two = |disk: &TestDisk, mode| builder(disk, mode).log_dir("more").open();
     let disk = TestDisk::new();
-    let broker = open(&disk, RecoveryMode::Repair).unwrap();
-    broker.admin().create_topic(NewTopic::new("t")).unwrap();
+    let broker = in_two(&disk, RecoveryMode::Repair).unwrap();
+    broker.admin().create_topic(NewTopic::new("t").partitions(2)).unwrap();
     broker.close().unwrap();
-    disk.take("data/streamlog.durable").unwrap();
-    open(&disk, RecoveryMode::Strict).unwrap().close().unwrap();
-    disk.take("data/recovery-point-offset-checkpoint").unwrap();
-    disk.take(CATALOG_LOG).unwrap();
-    let broker = open(&disk, RecoveryMode::Salvage).unwrap();
+    disk.take("more/streamlog.durable").unwrap();
+    in_two(&disk, RecoveryMode::Strict).unwrap().close().unwrap();
+    // The first disk is replaced.
+    let id = disk.files().remove(Path::new("data/meta.properties")).unwrap();
+    disk.take("data").unwrap();
+    disk.put("data/meta.properties", id).unwrap();
+    assert!(in_two(&disk, RecoveryMode::Repair).is_err(), "a catalog is begun");
+    disk.create_dir(Path::new(CATALOG)).unwrap();
+    let broker = in_two(&disk, RecoveryMode::Salvage).unwrap();
     assert_eq!(broker.recovery_report().restored_topics, ["t"]);
 }
