@@ -37,7 +37,7 @@ pub(crate) fn keep_tail(
 ) -> Result<Option<(PathBuf, u64)>> {
     let bytes = log.bytes()?;
     let end = end_of_data(log, start, bytes)?;
-    copy(storage, log, start..end, ZEROS_MAX.min(bytes - end))
+    copy(storage, log, start..end, ZEROS_MAX.min(bytes.saturating_sub(end)))
 }
 
 /// Copies these bytes of `log`, and gives how many. `None`: there are only zeros.
