@@ -31,7 +31,8 @@ impl LogSegment {
         let end = self.end();
         let named = self.next_named(bad)?;
         let along = self.along_lengths(bad, named.unwrap_or(end), end)?;
-        let behind = along.or(named);
+        // A segment that the next one overlaps ends for its readers where that begins.
+        let behind = along.or(named).filter(|place| place.offset <= end.offset);
         if behind.is_none()
             && let Some(index) = self.index.load().as_ref()
         {
